@@ -1,0 +1,70 @@
+# `make help` lists every target. Everything is installed into .venv; uv is used where it is present.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+UV     := $(shell command -v uv 2>/dev/null)
+
+ifeq ($(UV),)
+  MAKE_VENV := $(PYTHON) -m venv $(VENV)
+  INSTALL   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+else
+  MAKE_VENV := $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+  INSTALL   := $(UV) pip install --quiet --python $(BIN)/python
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo run plan test check format lint types bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "batchrun needs Python 3.11 or newer; set PYTHON=")'
+	@$(MAKE_VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	@$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed ## install batchrun into .venv
+
+install-dev: $(VENV)/.installed-dev ## install batchrun with what its tests need
+
+jobs/data/docstrings.parquet: jobs/docstrings.py | $(VENV)/.installed
+	@$(BIN)/python jobs/docstrings.py $@
+
+demo: install jobs/data/docstrings.parquet ## run the main job over real text on the built-in emulator
+	$(BIN)/batchrun run jobs/demo.toml
+	$(BIN)/batchrun verify jobs/demo.toml
+
+run: install ## run a job: make run JOB=jobs/classify.toml
+	$(BIN)/batchrun run $(or $(JOB),$(error say which job: make run JOB=path/to/job.toml))
+
+plan: install ## show what a job would do and cost: make plan JOB=jobs/classify.toml
+	$(BIN)/batchrun plan $(or $(JOB),$(error say which job: make plan JOB=path/to/job.toml))
+
+test: install-dev ## run the tests
+	$(BIN)/python -m pytest
+
+format: install-dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: install-dev ## check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install-dev ## check types, strictly
+	$(BIN)/mypy
+
+check: lint types test ## the only gate: format, lint, types, tests
+
+bench: install-dev ## compare a bare aioboto3 loop and batchrun on the same loopback server
+	$(BIN)/python -m tests.bench
+
+clean: ## remove what builds and runs left here, but no results
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,97 @@
+"""Whose credentials sign the calls: the SDK's ordinary chain, a profile, or a role assumed from either."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aioboto3
+from aiobotocore.credentials import AioAssumeRoleCredentialFetcher, AioDeferredRefreshableCredentials
+from aiobotocore.session import AioSession
+from botocore import exceptions as sdk_errors
+
+from batchrun.errors import AccessError
+
+STS_REGION = "us-east-1"  # where the environment names none; a Region's own STS, whose tokens opt-in Regions take too
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How calls reach Bedrock: None leaves each to the SDK's own chain.
+
+    `endpoint_url` may hold {region}.
+    """
+
+    profile: str | None = None
+    role_arn: str | None = None
+    endpoint_url: str | None = None
+
+
+async def new_session(access: Access) -> aioboto3.Session:
+    """Return an SDK session that signs as `access` says.
+
+    Raises AccessError if the profile does not exist, or if no credentials are found at all.
+    """
+    core = AioSession(profile=access.profile)
+    try:
+        core.get_scoped_config()
+        if access.role_arn:
+            core.get_component("credential_provider").insert_before("env", _AssumedRole(core, access.role_arn))
+        if access.endpoint_url is None and not os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+            await _require_credentials(core)
+    except sdk_errors.ProfileNotFound as error:
+        raise AccessError(f"aws.profile: {error}; `aws configure list-profiles` names those there are") from error
+    return aioboto3.Session(botocore_session=core)
+
+
+def stand_in_keys(access: Access, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return made-up keys for an endpoint on this machine where the environment has none.
+
+    Such an endpoint is no AWS, so asking the whole chain would only wait for an instance's metadata service.
+    """
+    if access.endpoint_url is None or access.profile or access.role_arn:
+        return {}
+    if any(environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE")):
+        return {}
+    return {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
+
+
+async def _require_credentials(core: AioSession) -> None:
+    try:
+        credentials = await core.get_credentials()
+    except (sdk_errors.BotoCoreError, sdk_errors.ClientError) as error:
+        raise AccessError(f"no AWS credentials: {error}") from error
+    if credentials is None:
+        raise AccessError(
+            "no AWS credentials: the environment, the shared files and the instance have none; "
+            "set AWS_PROFILE, AWS_ACCESS_KEY_ID or AWS_BEARER_TOKEN_BEDROCK, or aws.profile in the job file"
+        )
+
+
+class _AssumedRole:
+    """A provider for the SDK's chain: the role, assumed with what the rest of the chain finds, renewed by the SDK."""
+
+    METHOD = "batchrun-assume-role"
+    CANONICAL_NAME = None
+
+    def __init__(self, core: Any, role_arn: str) -> None:
+        self._core = core
+        self._role_arn = role_arn
+
+    async def load(self) -> Any:
+        source = await _without(self._core, self.METHOD).load_credentials()
+        if source is None:
+            raise AccessError(f"aws.role_arn: no AWS credentials to assume {self._role_arn} with")
+        region = self._core.get_config_variable("region") or STS_REGION
+
+        def sts(service: str, **keys: Any) -> Any:
+            return self._core.create_client(service, region_name=region, **keys)
+
+        fetcher = AioAssumeRoleCredentialFetcher(sts, source, self._role_arn, {"RoleSessionName": "batchrun"})
+        return AioDeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+
+
+def _without(core: AioSession, method: str) -> Any:
+    """Return the session's chain less one provider."""
+    chain = core.get_component("credential_provider")
+    return type(chain)([provider for provider in chain.providers if method != provider.METHOD])

@@ -1,0 +1,170 @@
+"""The SDK transport: InvokeModel and Converse through aioboto3, one client per source Region for the whole run."""
+
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import aioboto3
+import aiohttp
+import anyio
+from aiobotocore.config import AioConfig
+from botocore import exceptions as sdk_errors
+from botocore import parsers
+
+from batchrun.bedrock.body import (
+    MalformedAnswerError,
+    Sampling,
+    converse_arguments,
+    read_converse_answer,
+    read_invoke_answer,
+)
+from batchrun.bedrock.credentials import Access, new_session, stand_in_keys
+from batchrun.bedrock.faults import Fault, classify
+from batchrun.records import Completion, Request
+
+if TYPE_CHECKING:
+    from types_aiobotocore_bedrock_runtime import BedrockRuntimeClient
+
+CONNECT_TIMEOUT_S = 10.0
+KEEP_ALIVE_S = 300.0  # below the 350 s after which AWS's balancers drop an idle flow
+LEAST_READ_TIMEOUT_S = 60.0
+SLOWEST_TOKENS_PER_S = 25.0  # a quarter of what Haiku 4.5 usually writes; a guess on the safe side
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How requests travel."""
+
+    api: str
+    sampling: Sampling
+    connections: int
+
+
+class SdkTransport:
+    """Carries calls through aioboto3 with the SDK's own retries off: one retry policy, ours."""
+
+    def __init__(self, access: Access, wire: Wire) -> None:
+        self._access = access
+        self._wire = wire
+        self._open = AsyncExitStack()
+        self._opening = anyio.Lock()
+        self._session: aioboto3.Session | None = None
+        self._clients: dict[str, BedrockRuntimeClient] = {}
+        self._config = AioConfig(
+            retries={"total_max_attempts": 1},
+            max_pool_connections=wire.connections,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=read_timeout_s(wire.sampling.max_tokens),
+            tcp_keepalive=True,
+            parameter_validation=False,  # the bodies are ours and tested; the check costs CPU on every call
+            connector_args={"keepalive_timeout": KEEP_ALIVE_S},
+        )
+
+    async def __aenter__(self) -> Self:
+        self._session = await new_session(self._access)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._open.aclose()
+
+    async def refresh(self) -> None:
+        """Start new clients from a new session; calls in flight end on the old ones."""
+        self._session = await new_session(self._access)
+        self._clients = {}
+
+    async def send(self, inference_id: str, source_region: str, request: Request) -> Completion | Fault:
+        """Call `inference_id` from `source_region`; what a call can meet comes back as a Fault."""
+        try:
+            client = self._clients.get(source_region) or await self._client(source_region)
+            if self._wire.api == "converse":
+                return await _converse(client, inference_id, request, self._wire.sampling)
+            return await _invoke(client, inference_id, request)
+        except sdk_errors.ClientError as error:
+            return _fault_of(error.response)
+        except MalformedAnswerError as error:
+            return classify("MalformedAnswer", 200, str(error))
+        except (sdk_errors.ConnectTimeoutError, sdk_errors.ProxyConnectionError) as error:
+            return classify("ConnectError", None, str(error))
+        except sdk_errors.EndpointConnectionError as error:
+            return _broken(error)
+        except (sdk_errors.ReadTimeoutError, TimeoutError) as error:
+            return classify("ReadTimeout", None, str(error))
+        except (
+            sdk_errors.NoCredentialsError,
+            sdk_errors.PartialCredentialsError,
+            sdk_errors.CredentialRetrievalError,
+            sdk_errors.TokenRetrievalError,
+            sdk_errors.SSOError,
+        ) as error:
+            return classify("NoCredentials", None, str(error))
+        except parsers.ResponseParserError as error:
+            return classify("MalformedAnswer", 200, str(error))
+        except (sdk_errors.HTTPClientError, sdk_errors.IncompleteReadError, aiohttp.ClientError, OSError) as error:
+            return classify("ConnectionLost", None, f"{type(error).__name__}: {error}")
+
+    async def _client(self, source_region: str) -> "BedrockRuntimeClient":
+        keys = stand_in_keys(self._access, os.environ)
+        async with self._opening:  # opening one loads service models; two at once would load them twice
+            if source_region in self._clients:
+                return self._clients[source_region]
+            assert self._session is not None, "used outside `async with`"
+            url = self._access.endpoint_url
+            opened = await self._open.enter_async_context(
+                self._session.client(
+                    "bedrock-runtime",
+                    region_name=source_region,
+                    endpoint_url=url.replace("{region}", source_region) if url else None,
+                    config=self._config,
+                    aws_access_key_id=keys.get("aws_access_key_id"),
+                    aws_secret_access_key=keys.get("aws_secret_access_key"),
+                )
+            )
+            self._clients[source_region] = opened
+            return opened
+
+
+async def _invoke(client: "BedrockRuntimeClient", inference_id: str, request: Request) -> Completion:
+    answer = await client.invoke_model(
+        modelId=inference_id, body=request.body, contentType="application/json", accept="application/json"
+    )
+    body = await answer["body"].read()
+    return _with_headers(read_invoke_answer(body), answer["ResponseMetadata"])
+
+
+async def _converse(
+    client: "BedrockRuntimeClient", inference_id: str, request: Request, sampling: Sampling
+) -> Completion:
+    answer = await client.converse(modelId=inference_id, **converse_arguments(request.prompt, sampling))
+    return _with_headers(read_converse_answer(answer), answer["ResponseMetadata"])
+
+
+def _broken(error: sdk_errors.EndpointConnectionError) -> Fault:
+    """Tell a refused connection from one that broke: the SDK calls both the same, but only one may have been billed."""
+    cause = error.kwargs.get("error")
+    never_connected = isinstance(cause, aiohttp.ClientConnectorError)
+    return classify("ConnectError" if never_connected else "ConnectionLost", None, str(error))
+
+
+def _with_headers(completion: Completion, metadata: Any) -> Completion:
+    tier = metadata.get("HTTPHeaders", {}).get("x-amzn-bedrock-service-tier")
+    return replace(completion, request_id=metadata.get("RequestId"), service_tier=tier)
+
+
+def _fault_of(response: Any) -> Fault:
+    error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode")
+    headers = metadata.get("HTTPHeaders", {})
+    code = str(error.get("Code", ""))
+    if code == str(status):
+        code = ""  # the SDK puts the status there when the answer names no error type
+    try:
+        retry_after_s = float(headers["retry-after"])
+    except (KeyError, ValueError):
+        retry_after_s = None
+    return classify(code, status, str(error.get("Message", "")), retry_after_s)
+
+
+def read_timeout_s(max_tokens: int) -> float:
+    """Return how long an answer of `max_tokens` may take [s] before the call is given up."""
+    return LEAST_READ_TIMEOUT_S + max_tokens / SLOWEST_TOKENS_PER_S

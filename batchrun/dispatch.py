@@ -1,0 +1,180 @@
+"""One row's way to its outcome: admitted, sent, settled, and again until there is an answer or no point in more."""
+
+from dataclasses import replace
+from random import Random
+from typing import Protocol
+
+import anyio
+
+from batchrun.bedrock.faults import Fault
+from batchrun.bedrock.transport import Transport
+from batchrun.clock import Clock
+from batchrun.errors import AccessError, StorageError
+from batchrun.lanes.admission import Admission, Next
+from batchrun.lanes.gate import Gate, GateClosedError
+from batchrun.lanes.lane import Lane
+from batchrun.lanes.retry import retrying
+from batchrun.lanes.trial import Trial
+from batchrun.records import Completion, Outcome, Status
+from batchrun.screen.tally import Tally
+
+# What a stop reason says of an answer; any other is not an answer that a dataset can use.
+STATUS_OF = {
+    "end_turn": Status.OK,
+    "stop_sequence": Status.OK,
+    "tool_use": Status.OK,
+    "max_tokens": Status.TRUNCATED,
+}
+
+
+class Journal(Protocol):
+    """Where calls are written down before they go out."""
+
+    def sent(self, row: int, worst_usd: float) -> None:
+        """Note that a call goes out that may cost up to `worst_usd`."""
+        ...
+
+    def unsettled(self, row: int, worst_usd: float) -> None:
+        """Note that its end is unknown and it may have been billed."""
+        ...
+
+
+class Dispatch:
+    """Takes requests to outcomes over gate and transport."""
+
+    def __init__(
+        self, gate: Gate, transport: Transport, clock: Clock, journal: Journal, tally: Tally, chance: Random
+    ) -> None:
+        self._gate = gate
+        self._admissions = gate.admissions
+        self._transport = transport
+        self._clock = clock
+        self._journal = journal
+        self._tally = tally
+        self._chance = chance
+        self._refreshed_at_s = float("-inf")
+        self._answered_at_s = float("-inf")
+        self._refreshing = anyio.Lock()
+
+    async def first_attempt(self, trial: Trial) -> Outcome | None:
+        """Send a row; None means that it failed and should be tried again after a back-off.
+
+        Raises GateClosedError if admission ends before the row was sent.
+        """
+        while True:
+            admission = await self._gate.wait_until_admitted(trial)
+            answer = await self._call(admission, trial)
+            if isinstance(answer, Completion):
+                return self._completed(admission, trial, answer)
+            following = self._book_fault(admission, trial, answer)
+            if following is Next.REFRESH:
+                following = await self._refresh(admission, answer)
+            if following is Next.STOP:
+                self._gate.close(AccessError(f"{admission.lane.name}: {answer.code}: {answer.message}"))
+            elif following is Next.RETRY:
+                return None
+            elif following is not Next.ELSEWHERE:
+                return self._failed(admission.lane, trial, answer, following)
+
+    async def further_attempts(self, trial: Trial) -> Outcome:
+        """Take a row that failed once to its outcome, with a back-off before every attempt."""
+        bare = True
+
+        async def attempt() -> Outcome | None:
+            nonlocal bare
+            if bare:  # the first attempt was made before tenacity was asked; this stands for it
+                bare = False
+                return None
+            return await self.first_attempt(trial)
+
+        outcome: Outcome = await retrying(self._sleep, self._chance)(attempt)  # it goes on until there is one
+        return outcome
+
+    async def _sleep(self, delay_s: float) -> None:
+        """Wait, holding nothing; a closed gate ends it at once."""
+        with anyio.move_on_after(delay_s):
+            await self._gate.closed.wait()
+            raise GateClosedError
+
+    async def _call(self, admission: Admission, trial: Trial) -> Completion | Fault:
+        lane = admission.lane
+        try:
+            self._journal.sent(trial.request.row, admission.worst_usd)
+        except OSError as error:
+            self._admissions.withdrawn(admission, self._clock.now_s())
+            self._gate.close(StorageError(f"the write-ahead log cannot be written: {error}"))
+            raise GateClosedError from error
+        try:
+            return await self._transport.send(lane.inference_id, lane.source_region, trial.request)
+        except anyio.get_cancelled_exc_class():
+            self._admissions.abandoned(admission)
+            raise
+
+    def _completed(self, admission: Admission, trial: Trial, answer: Completion) -> Outcome:
+        now_s = self._clock.now_s()
+        self._answered_at_s = now_s
+        latency_s = now_s - admission.sent_at_s
+        spent_usd = self._admissions.answered(admission, trial, answer.usage, now_s)
+        self._tally.answered(admission.lane, spent_usd)
+        self._gate.admit_ready()
+        status = STATUS_OF.get(answer.stop_reason, Status.REFUSED)
+        outcome = self._outcome(admission.lane, trial, status)
+        return replace(
+            outcome,
+            text=answer.text,
+            stop_reason=answer.stop_reason,
+            usage=answer.usage,
+            service_tier=answer.service_tier,
+            latency_s=latency_s,
+            request_id=answer.request_id,
+        )
+
+    def _book_fault(self, admission: Admission, trial: Trial, fault: Fault) -> Next:
+        following = self._admissions.faulted(admission, trial, fault, self._clock.now_s())
+        self._tally.faulted(admission.lane, fault)
+        if fault.maybe_billed:
+            self._journal.unsettled(trial.request.row, admission.worst_usd)
+        self._gate.admit_ready()
+        return following
+
+    async def _refresh(self, admission: Admission, fault: Fault) -> Next:
+        """Read the credentials again, once for all calls that went out before; a further refusal ends the run."""
+        async with self._refreshing:
+            if admission.sent_at_s < self._refreshed_at_s:
+                return Next.ELSEWHERE
+            if self._answered_at_s < self._refreshed_at_s:
+                return Next.STOP
+            await self._transport.refresh()
+            self._refreshed_at_s = self._clock.now_s()
+            self._tally.note_once(f"credentials read again after {fault.code}")
+            return Next.ELSEWHERE
+
+    def _failed(self, lane: Lane, trial: Trial, fault: Fault, following: Next) -> Outcome:
+        status = Status.UNSENDABLE if following is Next.UNSENDABLE else Status.FAILED
+        outcome = self._outcome(lane, trial, status)
+        message = fault.message
+        if trial.rested_throttles and status is Status.UNSENDABLE:
+            message = (
+                f"never fits any pool: {trial.rested_throttles} tries on rested pools were throttled; the row holds "
+                f"{trial.request.hold} quota tokens, the largest hold ever admitted is "
+                f"{self._admissions.router.largest_admitted():.0f} ({fault.message})"
+            )
+        return replace(outcome, error_code=fault.code, error_message=message)
+
+    def _outcome(self, lane: Lane, trial: Trial, status: Status) -> Outcome:
+        return Outcome(
+            row=trial.request.row,
+            status=status,
+            cost_usd=trial.cost_usd,
+            endpoint=lane.endpoint,
+            inference_id=lane.inference_id,
+            source_region=lane.source_region,
+            attempts=trial.attempts,
+            finished_at=self._clock.today().isoformat(timespec="milliseconds"),
+        )
+
+
+def unrendered(row: int, message: str, clock: Clock) -> Outcome:
+    """Return the outcome of a row that never became a request."""
+    finished_at = clock.today().isoformat(timespec="milliseconds")
+    return Outcome(row, Status.UNSENDABLE, error_code="RowError", error_message=message, finished_at=finished_at)

@@ -1,0 +1,103 @@
+"""What was called, refused and paid for: the numbers of `GET /stats`."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+from batchrun.emulator.faults import Fault
+
+_TRAIL_S = 60
+
+
+class PoolBook:
+    """What went through one pool."""
+
+    def __init__(self) -> None:
+        self.calls = 0  # reached the meter
+        self.admitted = 0
+        self.throttled = 0
+        self.answered = 0
+        self.settled_tokens = 0
+        self.largest_hold_tokens = 0
+        self.largest_minute_tokens = 0
+        self._seconds: deque[tuple[int, int]] = deque()  # (second, tokens settled in it), the last minute's
+        self._minute_tokens = 0
+
+    def __repr__(self) -> str:
+        return f"PoolBook(calls={self.calls}, throttled={self.throttled}, settled_tokens={self.settled_tokens})"
+
+    def settled(self, tokens: int, now_s: float) -> None:
+        """Book a charge, and the largest sum of 60 consecutive seconds."""
+        self.settled_tokens += tokens
+        second = int(now_s)
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1] = (second, self._seconds[-1][1] + tokens)
+        else:
+            self._seconds.append((second, tokens))
+        self._minute_tokens += tokens
+        while self._seconds[0][0] <= second - _TRAIL_S:
+            self._minute_tokens -= self._seconds.popleft()[1]
+        self.largest_minute_tokens = max(self.largest_minute_tokens, self._minute_tokens)
+
+    def stats(self) -> dict[str, int]:
+        """Return the numbers by name."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+class Books:
+    """What happened to every call, and how often each prompt was paid for."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.answered = 0  # whole, right answers
+        self.begun = 0  # calls that the model works on, or has
+        self.finished = 0
+        self.counted = 0  # CountTokens
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.pools: dict[str, PoolBook] = {}
+        self.refused: Counter[str] = Counter()  # what the checks turned away, by kind
+        self.faults: Counter[str] = Counter()  # what chaos did, by kind
+        self._paid: dict[int, int] = {}  # prompt digest -> paid calls; about 100 bytes a prompt
+
+    def __repr__(self) -> str:
+        return f"Books(calls={self.calls}, answered={self.answered}, prompts={len(self._paid)})"
+
+    def pool(self, name: str) -> PoolBook:
+        """Return the book of a pool, a new one at its first call."""
+        book = self.pools.get(name)
+        if book is None:
+            book = self.pools[name] = PoolBook()
+        return book
+
+    def paid(self, digest: int, input_tokens: int, output_tokens: int) -> None:
+        """Book a call that AWS would bill."""
+        self._paid[digest] = self._paid.get(digest, 0) + 1
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+
+    def fault(self, fault: Fault) -> None:
+        """Book a fault of chaos or of an outage."""
+        self.faults[fault.kind] += 1
+
+    def stats(self) -> Mapping[str, Any]:
+        """Return everything as JSON would hold it."""
+        repeats = Counter(self._paid.values())
+        paid_calls = sum(times * prompts for times, prompts in repeats.items())
+        pools = {name: book.stats() for name, book in sorted(self.pools.items())}
+        return {
+            "calls": self.calls,
+            "answered": self.answered,
+            "in_flight": self.begun - self.finished,
+            "throttled": sum(book.throttled for book in self.pools.values()),
+            "counted": self.counted,
+            "refused": dict(sorted(self.refused.items())),
+            "faults": dict(sorted(self.faults.items())),
+            "paid_calls": paid_calls,
+            "paid_input_tokens": self.input_tokens,
+            "paid_output_tokens": self.output_tokens,
+            "prompts": len(self._paid),
+            "repeated_calls": paid_calls - len(self._paid),
+            "calls_per_prompt": {str(times): repeats[times] for times in sorted(repeats)},
+            "pools": pools,
+        }

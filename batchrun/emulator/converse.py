@@ -1,0 +1,73 @@
+"""Converse: AWS's own shape of a request and of an answer, for every model the same."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from batchrun.bedrock.card import Card
+from batchrun.emulator.answer import Answer
+from batchrun.emulator.checks import check_max_tokens, check_roles, check_sampling, known_only
+from batchrun.emulator.faults import RefusedError, invalid
+from batchrun.emulator.prompt import Prompt, read_content
+
+_FIELDS = frozenset(
+    [
+        "messages",
+        "system",
+        "inferenceConfig",
+        "toolConfig",
+        "guardrailConfig",
+        "additionalModelRequestFields",
+        "promptVariables",
+        "additionalModelResponseFieldPaths",
+        "requestMetadata",
+        "performanceConfig",
+        "serviceTier",
+        "outputConfig",
+    ]
+)
+_INFERENCE_FIELDS = frozenset(["maxTokens", "temperature", "topP", "stopSequences"])
+
+
+def check_converse(fields: Mapping[str, Any], card: Card) -> Prompt:
+    """Return the prompt of a Converse body; raises RefusedError. Without maxTokens the prompt has none."""
+    known_only(fields, _FIELDS)
+    config = fields.get("inferenceConfig") or {}
+    if not isinstance(config, dict):
+        raise invalid("inferenceConfig: Input should be an object")
+    known_only(config, _INFERENCE_FIELDS)
+    try:
+        return _check_model_fields(fields, config, card)
+    except RefusedError as refusal:
+        # Converse repeats what the model said, and says that it does.
+        raise invalid(f"The model returned the following errors: {refusal.message}") from None
+
+
+def converse_body(answer: Answer, input_tokens: int, latency_ms: int) -> dict[str, Any]:
+    """Return the body of a Converse answer."""
+    return {
+        "output": {"message": {"role": "assistant", "content": [{"text": answer.text}]}},
+        "stopReason": answer.stop_reason,
+        "usage": {
+            "inputTokens": input_tokens,
+            "outputTokens": answer.output_tokens,
+            "totalTokens": input_tokens + answer.output_tokens,
+            "cacheReadInputTokens": 0,
+            "cacheWriteInputTokens": 0,
+        },
+        "metrics": {"latencyMs": latency_ms},
+    }
+
+
+def _check_model_fields(fields: Mapping[str, Any], config: Mapping[str, Any], card: Card) -> Prompt:
+    messages = check_roles(fields.get("messages"))
+    for index, message in enumerate(messages):
+        if not isinstance(message.get("content"), list):
+            raise invalid(f"messages.{index}.content: Input should be a valid list")
+    if not isinstance(fields.get("system") or [], list):
+        raise invalid("system: Input should be a valid list")
+    max_tokens = config.get("maxTokens")
+    if max_tokens is not None:
+        check_max_tokens(max_tokens, card)
+    stop_sequences = config.get("stopSequences") or []
+    check_sampling(config.get("temperature"), config.get("topP"), stop_sequences)
+    return read_content(fields, fields.get("toolConfig"), max_tokens, stop_sequences)

@@ -1,0 +1,56 @@
+"""The local engine: one pipeline in this process, ended in order by signals and by the deadline."""
+
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from batchrun.clock import Clock
+from batchrun.errors import BatchrunError, RunStopped
+from batchrun.lanes.gate import Gate
+from batchrun.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What may end a run from outside."""
+
+    signals: bool  # only the main thread of a process may listen
+    deadline_s: float | None
+
+
+async def run_locally(
+    pipeline: Pipeline, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
+) -> BatchrunError | None:
+    """Run a pipeline; `watch` runs beside it. Return why it stopped early, None if it did not."""
+    async with AsyncExitStack() as stack, anyio.create_task_group() as beside:
+        if ending.signals and (listened := _signals()):
+            received = stack.enter_context(anyio.open_signal_receiver(*listened))
+            beside.start_soon(_end_on_signals, received, pipeline, gate)
+        if ending.deadline_s is not None:
+            beside.start_soon(_end_at_deadline, clock, ending.deadline_s, gate)
+        beside.start_soon(watch)
+        stopped = await pipeline.run()
+        beside.cancel_scope.cancel()
+    return stopped
+
+
+def _signals() -> list[signal.Signals]:
+    """Name the signals to end on; one that was ignored when we started, as nohup does, stays ignored."""
+    return [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+
+
+async def _end_on_signals(received: AsyncIterator[signal.Signals], pipeline: Pipeline, gate: Gate) -> None:
+    async for one in received:
+        if gate.closed.is_set():
+            pipeline.hurry()
+        else:
+            gate.close(RunStopped(f"{one.name}: no more calls were sent, those in flight were given time to end"))
+
+
+async def _end_at_deadline(clock: Clock, deadline_s: float, gate: Gate) -> None:
+    await clock.sleep(deadline_s)
+    gate.close(RunStopped(f"limits.deadline: {deadline_s:g} s are over"))

@@ -1,0 +1,31 @@
+"""The job file: what a run is asked to do, read from TOML and checked before anything is sent."""
+
+from batchrun.jobspec.durations import seconds
+from batchrun.jobspec.keys import Key
+from batchrun.jobspec.load import load_job
+from batchrun.jobspec.prices import PriceClass, Prices
+from batchrun.jobspec.running import Aws, Limits, PoolQuota, Quota, Retry, Routing
+from batchrun.jobspec.spec import JobSpec, keys
+from batchrun.jobspec.work import RESULT_COLUMNS, Generation, Input, Model, Output, Prompt
+
+__all__ = [
+    "RESULT_COLUMNS",
+    "Aws",
+    "Generation",
+    "Input",
+    "JobSpec",
+    "Key",
+    "Limits",
+    "Model",
+    "Output",
+    "PoolQuota",
+    "PriceClass",
+    "Prices",
+    "Prompt",
+    "Quota",
+    "Retry",
+    "Routing",
+    "keys",
+    "load_job",
+    "seconds",
+]

@@ -1,0 +1,113 @@
+"""Keys and values that other open issues bring: one table, and the refusal by name."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from batchrun.jobspec.problems import Path, Problem, shown
+
+AT_THE_LIMIT = "At the limit"
+NOTHING_LOST = "Nothing lost"
+WHOLE_CARD = "The whole model card"
+
+
+def auto(value: object) -> bool:
+    return value == "auto"
+
+
+def a_part(value: object) -> bool:
+    """A share below the whole; what is no share is left to the bounds of the key."""
+    return isinstance(value, int | float) and 0 < value < 1
+
+
+def in_s3(value: object) -> bool:
+    """A path, or a list with a path, in S3."""
+    paths = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(path, str) and path.lower().startswith("s3://") for path in paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A key that another issue brings.
+
+    `harmless` are values that say what this version does anyway, so they are accepted. With `value` the key is in
+    force already and only the values that it tells are to come. A `*` in `key` stands for any letters.
+    """
+
+    key: str
+    issue: str
+    what: str
+    harmless: tuple[object, ...] = ()
+    value: Callable[[object], bool] | None = None
+
+    def refuses(self, value: object) -> bool:
+        """Tell whether `value` asks for what is not built."""
+        if self.value is not None:
+            return self.value(value)
+        return not any(type(value) is type(one) and value == one for one in self.harmless)
+
+
+LATER = (
+    Later("generation.max_tokens", AT_THE_LIMIT, "a max_tokens that learns", value=auto),
+    Later("generation.max_tokens_ceiling", AT_THE_LIMIT, 'max_tokens = "auto"'),
+    Later("quota.share", AT_THE_LIMIT, "a share below 1.0", value=a_part),
+    Later("input.path", NOTHING_LOST, "input from S3", value=in_s3),
+    Later("output.path", NOTHING_LOST, "output to S3", value=in_s3),
+    Later("input.storage_options", NOTHING_LOST, "input from S3", ({},)),
+    Later("output.storage_options", NOTHING_LOST, "output to S3", ({},)),
+    Later("output.fsync", NOTHING_LOST, "a choice of fsync"),
+    Later("output.flush_s", NOTHING_LOST, "output to S3"),
+    Later("output.scratch", NOTHING_LOST, "output to S3"),
+    Later("sink", NOTHING_LOST, "a sink", ([],)),
+    Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
+    Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
+    Later("generation.thinking_budget_tokens", WHOLE_CARD, "reasoning"),
+    Later("generation.keep_thinking", WHOLE_CARD, "reasoning", (False,)),
+    Later("generation.schema", WHOLE_CARD, "structured output"),
+    Later("generation.schema_file", WHOLE_CARD, "structured output"),
+    Later("model.api", WHOLE_CARD, "the Messages API", value=lambda value: value == "messages"),
+    Later("model.endpoint", WHOLE_CARD, "the mantle endpoint", value=lambda value: value == "mantle"),
+    Later("model.transport", WHOLE_CARD, "a transport other than the SDK", ("sdk",)),
+    Later("model.service_tier", WHOLE_CARD, "a service tier"),
+    Later("model.guardrail_id", WHOLE_CARD, "a guardrail"),
+    Later("model.guardrail_version", WHOLE_CARD, "a guardrail"),
+    Later("model.request_metadata", WHOLE_CARD, "request metadata", ({},)),
+    Later("routing.lane", WHOLE_CARD, "a lane of one's own", ([],)),
+    Later("quota.discover", WHOLE_CARD, "reading quotas from AWS", (False,)),
+    Later("quota.pools.*/mantle", WHOLE_CARD, "the mantle endpoint"),
+    Later("cache.system", WHOLE_CARD, "prompt caching", (False,)),
+    Later("cache.tools", WHOLE_CARD, "prompt caching", (False,)),
+    Later("cache.messages", WHOLE_CARD, "prompt caching", (False,)),
+    Later("cache.ttl", WHOLE_CARD, "prompt caching", ("5m",)),
+    Later("dedupe", WHOLE_CARD, "sending equal requests once", (False,)),
+    Later("aws.control_url", WHOLE_CARD, "reading quotas and profiles from AWS"),
+)
+
+
+def take_later(raw: dict[str, Any]) -> list[Problem]:
+    """Take the keys that are still to come out of `raw`; return a problem for each that asks for something."""
+    problems = []
+    for later in LATER:
+        for path, table in list(_places(raw, tuple(later.key.split(".")))):
+            value = table[path[-1]]
+            if later.refuses(value):
+                asked = f" = {shown(path, value)}" if later.value else ""
+                problems.append(Problem(path, f"{asked}: {later.what} is not built yet (issue «{later.issue}»)"))
+            if later.value is None:
+                del table[path[-1]]
+    for name in [name for name, table in raw.items() if table == {}]:
+        del raw[name]
+    return problems
+
+
+def _places(table: Any, pattern: Path, above: Path = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield where in `table` the key `pattern` stands, with the table that holds it."""
+    if not isinstance(table, dict):
+        return
+    for key in table:
+        if fnmatchcase(key, pattern[0]):
+            if len(pattern) == 1:
+                yield (*above, key), table
+            else:
+                yield from _places(table[key], pattern[1:], (*above, key))

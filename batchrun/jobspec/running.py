@@ -1,0 +1,140 @@
+"""How the work is run: routing, quota, retry, limits, account; all of it may change between two starts."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+
+from batchrun.jobspec.endpoint import checked_endpoint
+from batchrun.jobspec.values import (
+    LARGEST,
+    REGION,
+    Count,
+    Duration,
+    LastingDuration,
+    Name,
+    Regions,
+    Table,
+    a_region,
+    as_tuple,
+    at_least_one,
+    each_once,
+)
+
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)  # IAM's own rule for names
+
+Scope = Literal["us", "eu", "au", "global"]
+Scopes = Annotated[
+    tuple[Scope, ...], AfterValidator(at_least_one), AfterValidator(each_once), BeforeValidator(as_tuple)
+]
+PerTime = Annotated[int, Field(ge=0, le=LARGEST)]
+
+
+def a_residency(value: object) -> object:
+    """Read the name of a residency or a list of Regions."""
+    if value is None or value in ("us", "eu", "au"):
+        return value
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(region, str) for region in value):
+        raise ValueError('must be "us", "eu", "au" or a list of Regions such as ["us-east-1", "us-west-2"]')
+    return each_once(tuple(a_region(region) for region in value))
+
+
+def a_pool_name(name: str) -> str:
+    """Refuse what cannot be the name of a pool; which pools there are, the card knows."""
+    region, _, kind = name.partition("/")
+    if not REGION.fullmatch(region) or kind not in ("geo", "global"):
+        raise ValueError('must be named source-Region/geo or source-Region/global, such as "us-east-1/geo"')
+    return name
+
+
+def a_bound_in_flight(value: object) -> object:
+    """Read "auto" or a number of calls."""
+    if value == "auto" or (type(value) is int and 1 <= value <= LARGEST):
+        return value
+    raise ValueError('must be "auto" or a whole number ≥ 1')
+
+
+def a_share_or_rows(value: object) -> object:
+    """Read a whole number of rows, or with a decimal point a share of them: 1 is a row, 1.0 is all rows."""
+    if (type(value) is int and 0 <= value <= LARGEST) or (type(value) is float and 0 <= value <= 1):
+        return value
+    raise ValueError("must be a whole number of rows ≥ 0, or a share of them from 0.0 to 1.0")
+
+
+def a_role_arn(arn: str) -> str:
+    if not ROLE_ARN.fullmatch(arn):
+        raise ValueError('must look like "arn:aws:iam::123456789012:role/batchrun"')
+    return arn
+
+
+class Routing(Table):
+    """Where rows may be sent."""
+
+    scopes: Scopes = Field(
+        description="inference IDs that may be used: us, eu, au, global", examples=['scopes = ["us", "global"]']
+    )
+    source_regions: Regions | None = Field(
+        default=None, description="Regions to call; unset: every source Region of those scopes that needs no opt-in"
+    )
+    residency: Annotated[Literal["us", "eu", "au"] | tuple[str, ...] | None, PlainValidator(a_residency)] = Field(
+        default=None,
+        description='where requests may run: "us", "eu", "au" or a list of Regions; unset: as the scopes allow',
+    )
+
+
+class PoolQuota(Table):
+    """What the account may use of one pool; None is unknown, 0 is blocked."""
+
+    tokens_per_minute: PerTime | None = Field(default=None, description="quota tokens a minute; 0 = blocked")
+    requests_per_minute: PerTime | None = Field(default=None, description="calls a minute; 0 = blocked")
+    tokens_per_day: PerTime | None = Field(default=None, description="quota tokens a day; 0 = blocked")
+
+
+class Quota(PoolQuota):
+    """What every pool has unless `pools` names it."""
+
+    pools: Mapping[Annotated[str, AfterValidator(a_pool_name)], PoolQuota] = Field(
+        default={}, description='quota of one pool: quota.pools."us-east-1/geo".tokens_per_minute'
+    )
+    share: float = Field(default=1.0, gt=0, le=1, description="share of each pool's quota to use")
+    global_pool: Literal["per_region", "shared"] = Field(
+        default="per_region", description='"shared": global is one pool for all source Regions'
+    )
+
+
+class Retry(Table):
+    """When a row is sent again."""
+
+    max_attempts: Count = Field(
+        default=6, description="calls of a row that may fail by its own faults; throttles do not count"
+    )
+    budget: float = Field(default=0.2, gt=0, le=1, description="extra calls as a share of calls over 5 minutes")
+
+
+class Limits(Table):
+    """What the run must not exceed."""
+
+    max_in_flight: Annotated[int | Literal["auto"], PlainValidator(a_bound_in_flight)] = Field(
+        default="auto",
+        description='calls at the same time; "auto": quota rate × latency, within memory and file descriptors',
+    )
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, description="dollars over the output's whole life; never exceeded"
+    )
+    deadline: LastingDuration | None = Field(default=None, description='longest run, such as "2h" [s once read]')
+    drain: Duration = Field(default=20.0, description="time for calls in flight to end after a signal [s once read]")
+    max_failed: Annotated[int | float, PlainValidator(a_share_or_rows)] = Field(
+        default=0, description="rows that may fail: 5 is five rows, 0.05 is five in a hundred"
+    )
+    rows: Count | None = Field(default=None, description="rows to send in this run, as --limit; unset: all")
+
+
+class Aws(Table):
+    """Which account, reached how; credentials themselves come from the SDK's chain and are in no job file."""
+
+    profile: Name | None = Field(default=None, description="profile of the shared AWS files; unset: the SDK's chain")
+    role_arn: Annotated[str, AfterValidator(a_role_arn)] | None = Field(default=None, description="role to assume")
+    endpoint_url: Annotated[str, AfterValidator(checked_endpoint)] | None = Field(
+        default=None, description='"emulator", or a URL on loopback that may hold {region}; unset: AWS'
+    )

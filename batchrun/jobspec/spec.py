@@ -1,0 +1,120 @@
+"""The job: all tables of the job file together, and the rules that join them."""
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+
+from batchrun.emulator.config import EmulatorSpec
+from batchrun.errors import JobError
+from batchrun.jobspec.endpoint import EMULATOR
+from batchrun.jobspec.keys import Key, keys_of
+from batchrun.jobspec.later import LATER, take_later
+from batchrun.jobspec.paths import overlap
+from batchrun.jobspec.prices import Prices
+from batchrun.jobspec.problems import Path as KeyPath
+from batchrun.jobspec.refusal import MisfitError, problems_of
+from batchrun.jobspec.running import Aws, Limits, Quota, Retry, Routing
+from batchrun.jobspec.values import Table
+from batchrun.jobspec.work import Generation, Input, Model, Output, Prompt
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names files on any system, hides none
+
+
+def a_job_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError("must be 1 to 100 letters, digits, '-', '_' or '.', the first a letter or a digit")
+    return name
+
+
+class JobSpec(Table):
+    """A checked job: `spec.generation.max_tokens` is the key generation.max_tokens of the job file.
+
+    Paths are absolute, durations are seconds, lists are tuples, a prompt's file is its text.
+    """
+
+    name: Annotated[str, AfterValidator(a_job_name)] = Field(
+        description="name of the job", examples=['name = "reviews"']
+    )
+    input: Input
+    prompt: Prompt
+    generation: Generation
+    model: Model = Model()
+    routing: Routing
+    quota: Quota = Quota()
+    retry: Retry = Retry()
+    limits: Limits = Limits()
+    output: Output
+    prices: Prices | None = None
+    aws: Aws = Aws()
+    emulator: EmulatorSpec | None = None
+
+    _base: Path = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        self._base = context if isinstance(context, Path) else Path.cwd()
+
+    @property
+    def base(self) -> Path:
+        """The folder that the job's relative paths belonged to: the job file's, or without one the cwd."""
+        return self._base
+
+    @classmethod
+    def from_mapping(
+        cls,
+        mapping: Mapping[str, Any],
+        base: Path | None = None,
+        source: str = "job",
+        from_set: Collection[KeyPath] = (),
+    ) -> Self:
+        """Check `mapping`, shaped like a job file, whose relative paths belong to `base` (default: the cwd).
+
+        Raises JobError with all problems, a line each that begins with `source`; keys in `from_set` are marked as set
+        on the command line.
+        """
+        raw = _plain(mapping)
+        problems = take_later(raw)
+        refused = [problem.path for problem in problems]
+        for table in REQUIRED_TABLES:
+            raw.setdefault(table, {})  # so that what is missing is said key by key
+        try:
+            spec = cls.model_validate(raw, context=(base or Path.cwd()).absolute())
+        except ValidationError as error:
+            found = problems_of(error, raw, keys(), [later.key for later in LATER])
+            problems += [one for one in found if not any(one.path[: len(path)] == path for path in refused)]
+        if problems:
+            marks = [" (from --set)" if any(p.path[: len(path)] == path for path in from_set) else "" for p in problems]
+            raise JobError("\n".join(p.line(source) + mark for p, mark in zip(problems, marks, strict=True)))
+        return spec
+
+    @field_validator("output")
+    @classmethod
+    def _lies_outside_the_input(cls, output: Output, info: ValidationInfo) -> Output:
+        for path in info.data["input"].path if "input" in info.data else ():
+            if overlap(output.path, path):
+                raise MisfitError("path", f"must not be, hold or lie in the input {path}")
+        return output
+
+    @field_validator("emulator")
+    @classmethod
+    def _has_an_emulator_to_configure(cls, emulator: EmulatorSpec | None, info: ValidationInfo) -> EmulatorSpec | None:
+        if emulator is not None and "aws" in info.data and info.data["aws"].endpoint_url != EMULATOR:
+            raise ValueError(f'has no effect without an emulator: set aws.endpoint_url = "{EMULATOR}"')
+        return emulator
+
+
+REQUIRED_TABLES = [name for name, field in JobSpec.model_fields.items() if field.is_required() and name != "name"]
+
+
+def keys() -> list[Key]:
+    """Return every key in force with its default and its meaning, in the order of the job file."""
+    return list(keys_of(JobSpec))
+
+
+def _plain(value: Any) -> Any:
+    """Copy tables and lists, so that the caller's stay as they are."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,157 @@
+"""What is asked for: input, prompt, generation, model, output; an output belongs to these.
+
+A rule that joins two keys of a table stands at the later one, so that it is reported with all other problems.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator
+
+from batchrun.jobspec.paths import resolved, text_of
+from batchrun.jobspec.values import Count, FilePath, Name, Names, Table, Text, Texts, base_of, each_once, with_content
+
+RESULT_COLUMNS = (
+    *("row", "status", "text", "answer", "stop_reason"),
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd"),
+    *("endpoint", "inference_id", "source_region", "service_tier", "attempts", "latency_s"),
+    *("request_id", "error_code", "error_message", "finished_at"),
+)  # what every result has of its own: the contract, output folder
+MOST_STOP_SEQUENCES = 8_191  # Anthropic API reference
+MOST_ROWS_PER_PART = 1_000_000  # a guess: a part is held up by its slowest row, and a million of them is no part
+
+
+def input_paths(value: object, info: ValidationInfo) -> tuple[str, ...]:
+    """Read one path or a list of them."""
+    listed = value if isinstance(value, list | tuple) else [value]
+    paths = [os.fspath(path) for path in listed if isinstance(path, str | Path)]
+    if len(paths) < len(listed):
+        raise ValueError("must be a string or a list of strings")
+    if not paths:
+        raise ValueError("must name at least one file, folder or glob")
+    return each_once(tuple(resolved(path, base_of(info)) for path in paths))
+
+
+class Input(Table):
+    """Where the rows come from; `path` holds absolute paths and globs, also when the job file names only one."""
+
+    path: Annotated[tuple[str, ...], PlainValidator(input_paths)] = Field(
+        description="file, folder or glob, or a list of them: .parquet, .jsonl or .csv",
+        examples=['path = "data/*.parquet"'],
+    )
+    id: Name | None = Field(default=None, description="column that labels rows; the key is always the row number")
+    keep: Names = Field(default=(), description="columns carried into the result")
+
+    @field_validator("id", "keep")
+    @classmethod
+    def _leaves_the_result_its_columns(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        taken = [name for name in ([value] if isinstance(value, str) else value or ()) if name in RESULT_COLUMNS]
+        if taken:
+            raise ValueError(f"the result has a column {taken[0]} of its own; rename yours in the input")
+        return value
+
+    @field_validator("keep")
+    @classmethod
+    def _does_not_keep_the_id_twice(cls, keep: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("id") in keep:
+            raise ValueError(f"{info.data['id']} is input.id and in the result already")
+        return keep
+
+
+class Prompt(Table):
+    """What is sent for a row. `system` and `user` hold the text, also when the job file names a file."""
+
+    system_file: FilePath | None = Field(default=None, exclude=True, description="file that holds the system prompt")
+    system: Text | None = Field(
+        default=None,
+        validate_default=True,
+        description='system prompt: Jinja2 over the row\'s columns, also row["a b"]',
+    )
+    user_file: FilePath | None = Field(default=None, exclude=True, description="file that holds the user prompt")
+    messages: Name | None = Field(
+        default=None, description="instead of user: a column of list<struct<role, content>> or of JSON text"
+    )
+    user: Text | None = Field(
+        default=None,
+        validate_default=True,
+        description='user prompt: Jinja2 over the row\'s columns, also row["a b"]; a null is an error of its row',
+    )
+    prefill: Text | None = Field(default=None, description="start of the answer, which goes on where it ends")
+
+    @field_validator("system_file", "user_file")
+    @classmethod
+    def _can_be_read(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            with_content(text_of(path))
+        return path
+
+    @field_validator("system")
+    @classmethod
+    def _system_is_text_or_file(cls, text: str | None, info: ValidationInfo) -> str | None:
+        path = info.data.get("system_file")
+        if path is not None and text is not None:
+            raise ValueError("give prompt.system or prompt.system_file, not both")
+        return text if path is None else text_of(path)
+
+    @field_validator("user")
+    @classmethod
+    def _user_is_text_file_or_column(cls, text: str | None, info: ValidationInfo) -> str | None:
+        path: Path | None = info.data.get("user_file")
+        column: str | None = info.data.get("messages")
+        given = sum(source is not None for source in (text, path, column))
+        if given > 1:
+            raise ValueError(f"give one of prompt.user, prompt.user_file and prompt.messages, not {given}")
+        if not given and {"user_file", "messages"} <= info.data.keys():  # else one was given, with a problem of its own
+            raise ValueError(
+                'required, for example user = "Sum up: {{ text }}"; or prompt.user_file or prompt.messages'
+            )
+        return text if path is None else text_of(path)
+
+    @field_validator("prefill")
+    @classmethod
+    def _ends_in_no_white_space(cls, text: str | None) -> str | None:
+        if text is not None and text != text.rstrip():
+            raise ValueError("must not end in white space: Anthropic's API refuses such a start of the answer")
+        return text
+
+
+class Generation(Table):
+    """How the answer is drawn."""
+
+    max_tokens: Count = Field(
+        description="longest answer [tokens]; what quota holds for a row, so no larger than needed",
+        examples=["max_tokens = 512"],
+    )
+    temperature: float | None = Field(default=None, ge=0, le=1, description="randomness; unset is the model's default")
+    top_p: float | None = Field(default=None, ge=0, le=1, description="nucleus sampling; instead of temperature")
+    stop_sequences: Texts = Field(default=(), max_length=MOST_STOP_SEQUENCES, description="texts that end the answer")
+
+    @field_validator("top_p")
+    @classmethod
+    def _is_not_joined_by_temperature(cls, top_p: float | None, info: ValidationInfo) -> float | None:
+        if top_p is not None and info.data.get("temperature") is not None:
+            raise ValueError("give generation.temperature or generation.top_p: the model takes one of them")
+        return top_p
+
+
+class Model(Table):
+    """Which model, and through which of Bedrock's doors."""
+
+    card: Name = Field(
+        default="claude-haiku-4-5", description="model card: the name of a shipped one, or a path to one's own"
+    )
+    api: Literal["invoke", "converse"] = Field(default="invoke", description="invoke or converse")
+    endpoint: Literal["runtime"] = Field(default="runtime", description="runtime")
+
+    @field_validator("card")
+    @classmethod
+    def _own_cards_are_paths(cls, card: str, info: ValidationInfo) -> str:
+        return resolved(card, base_of(info)) if "/" in card or card.endswith(".toml") else card
+
+
+class Output(Table):
+    """Where the results go."""
+
+    path: FilePath = Field(description="folder of the results", examples=['path = "out/reviews"'])
+    rows_per_part: int = Field(default=10_000, ge=1, le=MOST_ROWS_PER_PART, description="rows of a result file")

@@ -1,0 +1,217 @@
+"""Admission and settlement: what a call takes from lane, pool and budgets, and what its end gives back or closes.
+
+The one place that reads a fault's action.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import inf
+
+from batchrun.bedrock.card import Prices
+from batchrun.bedrock.faults import FEW_ATTEMPTS, Action, Fault
+from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars
+from batchrun.lanes.flight import InFlightLimit
+from batchrun.lanes.lane import Lane
+from batchrun.lanes.pool import PARKED_S, Pool, Reservation
+from batchrun.lanes.router import Router, Wait
+from batchrun.lanes.trial import BUSY_THROTTLES, RESTED_THROTTLES, Trial
+from batchrun.records import Request, Usage
+
+
+class Bound(Enum):
+    """What a row at the front waits for."""
+
+    QUOTA = "quota"
+    IN_FLIGHT = "in_flight"
+    LANES = "lanes"
+    DOLLARS = "dollars"
+
+
+class Next(Enum):
+    """What happens to a row after a fault."""
+
+    ELSEWHERE = auto()  # at once, by whatever lane is open; nothing is counted against the row
+    RETRY = auto()  # after a back-off; counted against the row only where it may be the row's doing
+    FAILED = auto()
+    UNSENDABLE = auto()
+    REFRESH = auto()  # read the credentials again, then ELSEWHERE
+    STOP = auto()  # the run cannot go on
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What one call took at the gate."""
+
+    lane: Lane
+    reservation: Reservation
+    worst_usd: float
+    sent_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why nothing goes now, and when it is worth asking again [s]; inf means when a call in flight ends, or never."""
+
+    bound: Bound
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The run-wide bounds on admission."""
+
+    in_flight: InFlightLimit
+    dollars: DollarBudget
+    retries: RetryBudget
+    max_attempts: int
+
+
+class Admissions:
+    """Books every call in and out; pure but for the day's end, which the calendar tells."""
+
+    def __init__(
+        self,
+        router: Router,
+        budgets: Budgets,
+        prices: Mapping[str, Prices],
+        burndown: int,
+        seconds_to_midnight: Callable[[], float],
+    ) -> None:
+        self.router = router
+        self.budgets = budgets
+        self.in_flight = 0
+        self._prices = prices
+        self._burndown = burndown
+        self._seconds_to_midnight = seconds_to_midnight
+
+    def admit(self, trial: Trial, now_s: float) -> Admission | Refused:
+        """Book the row's next call on the best lane, or say what it waits for."""
+        hold = trial.request.hold
+        if self.in_flight >= self.limit(now_s):
+            return Refused(Bound.IN_FLIGHT, inf)
+        if self.needs_rest(trial):
+            if now_s < trial.rests_until_s:
+                return Refused(Bound.QUOTA, trial.rests_until_s)
+            lane = self.router.choose_rested(trial.tried_rested, now_s)
+        else:
+            lane = self.router.choose(hold, now_s)
+        if isinstance(lane, Wait):
+            return Refused(Bound.QUOTA if lane.for_quota else Bound.LANES, lane.at_s)
+        worst_usd = self.worst_usd(trial.request, lane)
+        if not self.budgets.dollars.fits(worst_usd):
+            return Refused(Bound.DOLLARS, inf)
+        self.in_flight += 1
+        self.router.breakers[lane].in_flight += 1
+        self.budgets.dollars.reserve(worst_usd)
+        self.budgets.retries.count(now_s, extra=trial.attempts > 0)
+        trial.sent_before = True
+        return Admission(lane, self._pool(lane).reserve(hold, now_s), worst_usd, now_s)
+
+    def limit(self, now_s: float) -> int:
+        """Return how many calls may be in flight now."""
+        calls = self.budgets.in_flight.calls(self.router.pools.values(), now_s)
+        return max(1, int(calls * self.budgets.retries.slowdown(now_s)))
+
+    def needs_rest(self, trial: Trial) -> bool:
+        """Tell whether a row is tried on rested pools only: it is larger than all that ever fitted, or could."""
+        hold = trial.request.hold
+        if not self.router.may_fit(hold):
+            return True
+        return trial.throttles >= BUSY_THROTTLES and hold > self.router.largest_admitted()
+
+    def worst_usd(self, request: Request, lane: Lane) -> float:
+        """Return the most that a call can cost: no text has more tokens than bytes, no answer more than max_tokens."""
+        return dollars(Usage(input=len(request.body), output=request.max_tokens), self._prices[lane.price_class])
+
+    def answered(self, admission: Admission, trial: Trial, usage: Usage, now_s: float) -> float:
+        """Settle a call that was answered; return what it cost [USD]."""
+        spent_usd = dollars(usage, self._prices[admission.lane.price_class])
+        charge = usage.input + usage.cache_write + self._burndown * usage.output
+        self._leave(admission, spent_usd)
+        self._pool(admission.lane).settle(admission.reservation, charge, now_s)
+        self.router.breakers[admission.lane].answered()
+        self.budgets.in_flight.answered(charge, now_s - admission.sent_at_s)
+        trial.attempts += 1
+        trial.cost_usd += spent_usd
+        return spent_usd
+
+    def abandoned(self, admission: Admission) -> None:
+        """Book out a call that was cancelled: its end is unknown, so quota and dollars stay taken."""
+        self._leave(admission, admission.worst_usd)
+        self._pool(admission.lane).keep(admission.reservation)
+
+    def withdrawn(self, admission: Admission, now_s: float) -> None:
+        """Book out a call that was let in and never sent."""
+        self._leave(admission, 0.0)
+        self._pool(admission.lane).release(admission.reservation, now_s)
+
+    def faulted(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
+        """Book out a call that failed; return what becomes of its row."""
+        trial.fault = fault
+        self._leave(admission, admission.worst_usd if fault.maybe_billed else 0.0)
+        if fault.action in _POOL_ACTIONS:
+            return self._throttled(admission, trial, fault, now_s)
+        pool = self._pool(admission.lane)
+        if fault.maybe_billed:
+            pool.keep(admission.reservation)
+        else:
+            pool.release(admission.reservation, now_s)
+        return self._failed(admission, trial, fault, now_s)
+
+    def _throttled(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
+        pool, reservation = self._pool(admission.lane), admission.reservation
+        if fault.action is Action.DAY:
+            pool.park(reservation, now_s + self._seconds_to_midnight(), _day_spent(pool), now_s)
+        elif fault.action is Action.PARK:
+            pool.park(reservation, now_s + PARKED_S, f"{fault.code}: {fault.message}", now_s)
+        else:
+            pool.refuse(reservation, requests=fault.action is Action.REQUESTS, now_s=now_s)
+            sized = fault.action is Action.TOKENS and reservation.rested
+            trial.throttled(pool.name, now_s, rested=sized)
+            never_fits = trial.rested_throttles >= RESTED_THROTTLES and self.needs_rest(trial)
+            if never_fits and not self.router.untried(trial.tried_rested, now_s):
+                return Next.UNSENDABLE
+        return Next.ELSEWHERE
+
+    def _failed(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
+        trial.attempts += 1
+        breaker, lane = self.router.breakers[admission.lane], admission.lane
+        why = f"{fault.code}: {fault.message}"
+        match fault.action:
+            case Action.COOL:
+                breaker.failed(admission.sent_at_s, now_s, capacity=True)
+                return Next.RETRY
+            case Action.LANE:
+                breaker.close(why, access=True)
+                return Next.ELSEWHERE
+            case Action.REGION:
+                self.router.close_region(lane.source_region, why)
+                return Next.ELSEWHERE
+            case Action.REFRESH:
+                return Next.REFRESH
+            case Action.RUN:
+                return Next.STOP
+            case Action.ROW:
+                return Next.UNSENDABLE
+        breaker.failed(admission.sent_at_s, now_s, capacity=False)
+        trial.failures += 1
+        few = FEW_ATTEMPTS if fault.action is Action.RETRY_FEW else self.budgets.max_attempts
+        return Next.RETRY if trial.failures < min(few, self.budgets.max_attempts) else Next.FAILED
+
+    def _leave(self, admission: Admission, spent_usd: float) -> None:
+        self.in_flight -= 1
+        self.router.breakers[admission.lane].in_flight -= 1
+        self.budgets.dollars.settle(admission.worst_usd, spent_usd)
+
+    def _pool(self, lane: Lane) -> Pool:
+        return self.router.pools[lane.pool]
+
+
+_POOL_ACTIONS = frozenset({Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK})
+
+
+def _day_spent(pool: Pool) -> str:
+    if pool.largest_admitted == 0:
+        return "its tokens per day are used up, and no call ever got through: the day quota is probably 0"
+    return "its tokens per day are used up"

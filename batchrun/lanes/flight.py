@@ -1,0 +1,56 @@
+"""How many calls may be in flight: Little's law over what the quotas let through and the latency seen."""
+
+from collections.abc import Iterable
+from math import ceil
+
+from batchrun.lanes.pool import Pool
+
+HEADROOM = 2.0  # answers vary in length; a bound at the mean would idle half of the time
+SHARE_OF_LAST = 0.05  # weight of a new call in the running means
+FIRST_LATENCY_S = 2.0  # before an answer is seen; a guess
+LEAST = 8
+REFRESH_S = 0.25  # asked for every call, worked out four times a second
+MOST = 1_000  # a call in flight costs about 60 KB in the SDK, and one core sends under 2,000 a second
+
+
+class InFlightLimit:
+    """The bound on calls in flight: the job's number, or derived from pools, costs and latency."""
+
+    def __init__(self, fixed: int | None, *, file_descriptors: int, first_cost: float) -> None:
+        """Take the job's number, if any, and what a call is taken to cost until one was answered [quota tokens]."""
+        self._fixed = fixed
+        self._most = max(1, min(MOST, file_descriptors))
+        self._latency_s = FIRST_LATENCY_S
+        self._cost = first_cost
+        self._bound = LEAST
+        self._fresh_until_s = 0.0
+
+    def answered(self, cost: float, latency_s: float) -> None:
+        """Learn from a call that was answered; `cost` in quota tokens."""
+        self._latency_s += SHARE_OF_LAST * (latency_s - self._latency_s)
+        self._cost += SHARE_OF_LAST * (cost - self._cost)
+
+    def calls(self, pools: Iterable[Pool], now_s: float) -> int:
+        """Return the bound."""
+        if self._fixed is not None:
+            return self._fixed
+        if now_s >= self._fresh_until_s:
+            self._fresh_until_s = now_s + REFRESH_S
+            self._bound = self._little(pools, now_s)
+        return self._bound
+
+    def _little(self, pools: Iterable[Pool], now_s: float) -> int:
+        cost = max(self._cost, 1.0)
+        per_s = 0.0
+        for pool in pools:
+            if pool.parked_until_s > now_s:
+                continue
+            rates = [rate for rate in (_over(pool.tokens_per_s(), cost), pool.requests_per_s()) if rate is not None]
+            if not rates:
+                return self._most
+            per_s += min(rates)
+        return min(self._most, max(LEAST, ceil(HEADROOM * per_s * self._latency_s)))
+
+
+def _over(tokens_per_s: float | None, cost: float) -> float | None:
+    return None if tokens_per_s is None else tokens_per_s / cost

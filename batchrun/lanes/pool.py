@@ -1,0 +1,180 @@
+"""A pool: one account quota, as we count it and as Bedrock's refusals correct it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+from batchrun.lanes.meter import Charge, TrailingMinute
+from batchrun.lanes.pace import Pace
+
+DAY_S = 86_400.0
+PARKED_S = 300.0  # for a quota that Bedrock does not name; long enough not to hammer, a guess
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a pool allows; None is unknown and not limited until a refusal says otherwise, 0 is blocked.
+
+    `sources` says for each number where it came from.
+    """
+
+    tokens_per_minute: float | None = None
+    requests_per_minute: float | None = None
+    tokens_per_day: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether any of the numbers is 0."""
+        return 0 in {self.tokens_per_minute, self.requests_per_minute, self.tokens_per_day}
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one call holds of its pool until it is settled."""
+
+    hold: float
+    sent_at_s: float
+    tokens: Charge
+    requests: Charge
+    rested: bool  # nothing was in flight and nothing charged for a minute: a refusal means that the hold never fits
+
+
+class Pool:
+    """Counts what is charged, and says when a further call fits.
+
+    Source of the rule: Bedrock user guide, token burndown: input + max_tokens are held at admission, and settled at
+    input + cache writes + burndown x output; settling above the hold puts the pool into debt.
+    """
+
+    def __init__(self, name: str, quota: Quota, *, day_ends_at_s: float = inf) -> None:
+        self.name = name
+        self.quota = quota
+        self.in_flight = 0
+        self.calls = 0
+        self.throttled = 0
+        self.settled_tokens = 0.0
+        self.largest_admitted = 0.0
+        self.parked_until_s = inf if quota.blocked else 0.0
+        self.parked_why = "its quota is 0" if quota.blocked else ""
+        self._tokens = TrailingMinute(quota.tokens_per_minute)
+        self._requests = TrailingMinute(quota.requests_per_minute)
+        self._token_pace = Pace(_per_second(quota.tokens_per_minute))
+        self._request_pace = Pace(_per_second(quota.requests_per_minute))
+        self._day_ends_at_s = day_ends_at_s
+        self._day_tokens = 0.0
+
+    def __repr__(self) -> str:
+        return f"Pool({self.name}, in_flight={self.in_flight}, {self._tokens}, {self._token_pace})"
+
+    def capacity(self) -> float:
+        """Return the largest hold believed to fit [quota tokens]."""
+        return max(self.quota.tokens_per_minute or inf, self.largest_admitted)
+
+    def ready_at(self, hold: float, now_s: float) -> float:
+        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf for never."""
+        if hold > self.capacity():
+            return self.rested_at(now_s)
+        return max(self._open_at(hold, now_s), self._tokens.ready_at(hold, now_s), self._requests.ready_at(1, now_s))
+
+    def rested_at(self, now_s: float) -> float:
+        """Return when the pool will have been idle for a minute, if nothing more is sent; inf while calls are out."""
+        if self.in_flight:
+            return inf
+        return max(self._open_at(0, now_s), self._tokens.empty_at(now_s))
+
+    def room(self, now_s: float) -> float:
+        """Return the free share of the minute's quota, 1.0 when nothing was used or no quota is known."""
+        if not self.quota.tokens_per_minute:
+            return 1.0
+        return self._tokens.free(now_s) / self.quota.tokens_per_minute
+
+    def used_tokens(self, now_s: float) -> float:
+        """Return the quota tokens charged in the last 60 s."""
+        return self._tokens.used(now_s)
+
+    def tokens_per_s(self) -> float | None:
+        """Return the rate at which the pool can be fed in the long run [quota tokens/s], None if unknown."""
+        return self._token_pace.rate_per_s or _per_second(self.quota.tokens_per_minute)
+
+    def requests_per_s(self) -> float | None:
+        """Return the same for requests."""
+        return self._request_pace.rate_per_s or _per_second(self.quota.requests_per_minute)
+
+    def reserve(self, hold: float, now_s: float) -> Reservation:
+        """Take what a call holds."""
+        rested = self.in_flight == 0 and self._tokens.used(now_s) == 0
+        self.in_flight += 1
+        self.calls += 1
+        self._turn_day(now_s)
+        self._day_tokens += hold
+        self._token_pace.charged(hold, now_s)
+        self._request_pace.charged(1, now_s)
+        return Reservation(hold, now_s, self._tokens.hold(hold, now_s), self._requests.hold(1, now_s), rested)
+
+    def settle(self, reservation: Reservation, charge: float, now_s: float) -> None:
+        """Give back what an answered call did not need, or take what it needed more."""
+        self.in_flight -= 1
+        self.settled_tokens += charge
+        self._day_tokens += charge - reservation.hold
+        self.largest_admitted = max(self.largest_admitted, reservation.hold)
+        self._tokens.settle(reservation.tokens, charge, now_s)
+        self._token_pace.corrected(charge - reservation.hold)
+        self._pass(reservation)
+
+    def keep(self, reservation: Reservation) -> None:
+        """Leave the hold of a call whose end is unknown where it is: Bedrock may hold it too."""
+        self.in_flight -= 1
+        self._pass(reservation)
+
+    def release(self, reservation: Reservation, now_s: float) -> None:
+        """Give back the tokens of a call that was let in and failed; the request itself was counted."""
+        self._give_back_tokens(reservation, now_s)
+        self._pass(reservation)
+
+    def refuse(self, reservation: Reservation, *, requests: bool, now_s: float) -> None:
+        """Take a throttle: give the hold back, and close the pool if this begins an episode."""
+        self._give_back_tokens(reservation, now_s)
+        self._give_back_request(reservation, now_s)
+        self.throttled += 1
+        pace, meter = (self._request_pace, self._requests) if requests else (self._token_pace, self._tokens)
+        pace.refused(reservation.sent_at_s, meter.used(now_s), now_s)
+
+    def park(self, reservation: Reservation, until_s: float, why: str, now_s: float) -> None:
+        """Close the pool until a time that only AWS's side can shorten, such as the turn of the day."""
+        self._give_back_tokens(reservation, now_s)
+        self._give_back_request(reservation, now_s)
+        self.throttled += 1
+        self.parked_until_s = until_s
+        self.parked_why = why
+
+    def _give_back_tokens(self, reservation: Reservation, now_s: float) -> None:
+        self.in_flight -= 1
+        self._day_tokens -= reservation.hold
+        self._tokens.settle(reservation.tokens, 0, now_s)
+        self._token_pace.corrected(-reservation.hold)
+
+    def _give_back_request(self, reservation: Reservation, now_s: float) -> None:
+        self._requests.settle(reservation.requests, 0, now_s)
+        self._request_pace.corrected(-1)
+
+    def _pass(self, reservation: Reservation) -> None:
+        self._token_pace.passed(reservation.sent_at_s)
+        self._request_pace.passed(reservation.sent_at_s)
+
+    def _open_at(self, hold: float, now_s: float) -> float:
+        """Return when the pool is neither parked nor paced nor out of its day's tokens."""
+        open_s = max(self.parked_until_s, self._token_pace.ready_at(now_s), self._request_pace.ready_at(now_s))
+        self._turn_day(now_s)
+        if self.quota.tokens_per_day is not None and self._day_tokens + hold > self.quota.tokens_per_day:
+            return max(open_s, self._day_ends_at_s)
+        return open_s
+
+    def _turn_day(self, now_s: float) -> None:
+        if now_s >= self._day_ends_at_s:
+            self._day_ends_at_s += DAY_S * (1 + (now_s - self._day_ends_at_s) // DAY_S)
+            self._day_tokens = 0.0
+
+
+def _per_second(per_minute: float | None) -> float | None:
+    return per_minute / 60 if per_minute else None

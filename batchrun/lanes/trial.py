@@ -1,0 +1,40 @@
+"""A trial: what one row has been through so far on its way to an outcome."""
+
+from batchrun.bedrock.faults import Fault
+from batchrun.records import Request
+
+BUSY_THROTTLES = 5  # refusals by busy pools, before a row larger than all that was admitted asks for a rested one
+RESTED_THROTTLES = 5  # refusals by rested pools, before a row is taken never to fit; the design's number
+REST_APART_S = 15.0  # between two of them: five span a minute, so no foreign tenant's full window explains them all
+
+
+class Trial:
+    """Counts of one row; throttles are the pool's doing and are kept apart from the row's own attempts."""
+
+    __slots__ = (
+        "attempts", "cost_usd", "failures", "fault", "request",
+        "rested_throttles", "rests_until_s", "sent_before", "throttles", "tried_rested",
+    )  # fmt: skip
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.attempts = 0  # calls that were not throttled
+        self.failures = 0  # those of them that failed by the row's own doing, or may have
+        self.throttles = 0
+        self.rested_throttles = 0
+        self.tried_rested: frozenset[str] = frozenset()
+        self.rests_until_s = 0.0
+        self.sent_before = False
+        self.cost_usd = 0.0
+        self.fault: Fault | None = None
+
+    def __repr__(self) -> str:
+        return f"Trial(row={self.request.row}, attempts={self.attempts}, throttles={self.throttles})"
+
+    def throttled(self, pool: str, now_s: float, *, rested: bool) -> None:
+        """Note a refusal; one by a rested pool speaks against the row's size."""
+        self.throttles += 1
+        if rested:
+            self.rested_throttles += 1
+            self.tried_rested |= {pool}
+            self.rests_until_s = now_s + REST_APART_S

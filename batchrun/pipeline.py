@@ -1,0 +1,197 @@
+"""The engine on one screen: read, admit, send, settle, record; with back-pressure, and an orderly end."""
+
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from batchrun.backlog import Backlog, InputRow
+from batchrun.clock import Clock
+from batchrun.dispatch import Dispatch, unrendered
+from batchrun.errors import BatchrunError, RunStopped, StorageError
+from batchrun.lanes.gate import Gate, GateClosedError
+from batchrun.lanes.trial import Trial
+from batchrun.records import Outcome, Request
+from batchrun.render import Renderer, Requests, RowError
+from batchrun.runaway import RunAway
+from batchrun.screen.tally import Tally
+from batchrun.storage.output import Output
+from batchrun.storage.ranges import Range
+
+MOST_LIVE_BYTES = 64_000_000  # of request bodies held at once
+SPARE_WORKERS = 8  # rows rendered and waiting at the gate, so that an opening lane never waits for a template
+
+
+@dataclass(frozen=True, slots=True)
+class Stations:
+    """The parts of a run, in the order in which a row meets them."""
+
+    backlog: Backlog
+    renderer: Renderer
+    requests: Requests
+    gate: Gate
+    dispatch: Dispatch
+    output: Output
+    tally: Tally
+    runaway: RunAway
+    clock: Clock
+    drain_s: float
+
+
+class Pipeline:
+    """Takes every row of the backlog to an outcome in the output, or stops early and leaves a folder to go on from."""
+
+    def __init__(self, stations: Stations) -> None:
+        self._at = stations
+        self._workers = 0
+        self._idle = 0
+        self._live_rows = 0
+        self._live_bytes = 0
+        self._less_live = anyio.Event()
+        self._rows: TaskGroup | None = None
+        self._hurried = False
+        self._complete, self._to_write = anyio.create_memory_object_stream[Range](float("inf"))
+
+    async def run(self) -> BatchrunError | None:
+        """Run to the end; return why it stopped early, None if every row has its outcome and every range its part."""
+        self._at.output.when_complete(self._complete.send_nowait)
+        async with anyio.create_task_group() as side:
+            for task in (self._at.gate.keep_time, self._end_once_closed, self._stop_if_nothing_ends):
+                side.start_soon(task)
+            async with anyio.create_task_group() as parts:
+                parts.start_soon(self._write_parts)
+                with self._complete:
+                    async with anyio.create_task_group() as rows:
+                        self._rows = rows
+                        rows.start_soon(self._read)
+                        rows.start_soon(self._work)
+                if self._hurried:
+                    parts.cancel_scope.cancel()
+            side.cancel_scope.cancel()
+        return self._at.gate.closed_by
+
+    def hurry(self) -> None:
+        """Stop at once: cancel the calls in flight. Their rows are sent again by the next start."""
+        self._hurried = True
+        self._at.gate.close(RunStopped("stopped at once"))
+        if self._rows is not None:
+            self._rows.cancel_scope.cancel()
+
+    async def _read(self) -> None:
+        try:
+            await self._at.backlog.read()
+        except (BatchrunError, OSError) as error:
+            self._at.gate.close(error if isinstance(error, BatchrunError) else StorageError(str(error)))
+
+    async def _work(self) -> None:
+        """Take rows to outcomes, one after the other; a row that fails goes on in a task of its own."""
+        self._workers += 1
+        while True:
+            await self._wait_until_fewer_live()
+            self._idle += 1
+            try:
+                row = await self._at.backlog.next()
+            finally:
+                self._idle -= 1
+            if row is None or self._at.gate.closed.is_set():
+                return
+            self._start_another_if_all_busy()
+            request = self._request(row)
+            if request is not None:
+                await self._first_attempt(request)
+
+    def _request(self, row: InputRow) -> Request | None:
+        try:
+            return self._at.requests.request(row.row, self._at.renderer.prompt(row.cells))
+        except RowError as error:
+            self._record(unrendered(row.row, str(error), self._at.clock))
+            return None
+
+    async def _first_attempt(self, request: Request) -> None:
+        self._live(1, len(request.body))
+        trial = Trial(request)
+        goes_on = False
+        try:
+            outcome = await self._at.dispatch.first_attempt(trial)
+            if outcome is not None:
+                self._answered(trial, outcome)
+            elif self._rows is not None:
+                goes_on = True
+                self._rows.start_soon(self._further_attempts, trial)
+        except GateClosedError:
+            pass  # the row was not sent; the next start takes it
+        finally:
+            if not goes_on:
+                self._live(-1, -len(request.body))
+
+    async def _further_attempts(self, trial: Trial) -> None:
+        try:
+            self._answered(trial, await self._at.dispatch.further_attempts(trial))
+        except GateClosedError:
+            pass
+        finally:
+            self._live(-1, -len(trial.request.body))
+
+    def _answered(self, trial: Trial, outcome: Outcome) -> None:
+        usage = outcome.usage
+        if outcome.stop_reason is not None:
+            counted = usage.input + usage.cache_read + usage.cache_write
+            self._at.tally.input_tokens += counted
+            self._at.tally.input_tokens_estimated += trial.request.input_tokens
+            self._at.requests.learn(trial.request, counted)
+        self._record(outcome)
+
+    def _record(self, outcome: Outcome) -> None:
+        try:
+            self._at.output.record(outcome)
+        except OSError as error:
+            self._at.gate.close(StorageError(f"the write-ahead log cannot be written: {error}"))
+            return
+        self._at.tally.recorded(outcome)
+        reason = self._at.runaway.judge(outcome, self._at.output.totals, self._at.clock.now_s())
+        if reason is not None:
+            self._at.gate.close(RunStopped(reason))
+
+    async def _write_parts(self) -> None:
+        async for of in self._to_write:
+            try:
+                await anyio.to_thread.run_sync(self._at.output.write_part, of)
+            except OSError as error:
+                self._at.gate.close(StorageError(f"{of.part_name} cannot be written: {error}"))
+                return
+            self._at.backlog.range_closed()
+
+    async def _end_once_closed(self) -> None:
+        """After the gate has closed, give the calls in flight their time and cancel what is left."""
+        await self._at.gate.closed.wait()
+        self._at.backlog.stop()
+        self._less_live.set()
+        await self._at.clock.sleep(self._at.drain_s)
+        if self._rows is not None:
+            self._rows.cancel_scope.cancel()
+
+    async def _stop_if_nothing_ends(self) -> None:
+        while True:
+            await self._at.clock.sleep(self._at.runaway.patience_s / 10)
+            reason = self._at.runaway.stalled(self._at.clock.now_s())
+            if reason is not None:
+                self._at.gate.close(RunStopped(reason))
+
+    def _live(self, rows: int, size_bytes: int) -> None:
+        self._live_rows += rows
+        self._live_bytes += size_bytes
+        if rows < 0:
+            self._less_live.set()
+
+    async def _wait_until_fewer_live(self) -> None:
+        """Rows queued, in flight and backing off stay within 4 times the in-flight limit, and within memory."""
+        while self._live_rows and not self._at.gate.closed.is_set():
+            limit = 4 * self._at.gate.limit() + SPARE_WORKERS
+            if self._live_rows < limit and self._live_bytes < MOST_LIVE_BYTES:
+                return
+            self._less_live = anyio.Event()
+            await self._less_live.wait()
+
+    def _start_another_if_all_busy(self) -> None:
+        if self._idle == 0 and self._rows is not None and self._workers < self._at.gate.limit() + SPARE_WORKERS:
+            self._rows.start_soon(self._work)

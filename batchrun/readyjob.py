@@ -1,0 +1,176 @@
+"""A job made ready: card, lanes, quotas, prices and templates worked out from the job file, before any row is read."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchrun.bedrock.body import Sampling
+from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
+from batchrun.errors import InputError, JobError
+from batchrun.jobspec import JobSpec
+from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
+from batchrun.lanes.pool import Quota
+from batchrun.render import Renderer, Templates
+
+EMULATOR = "emulator"  # the endpoint_url that starts one inside the run
+QUOTA_KEYS = ("tokens_per_minute", "requests_per_minute", "tokens_per_day")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyJob:
+    """What a run, a plan and a verification have in common."""
+
+    spec: JobSpec
+    card: Card
+    lanes: tuple[Lane, ...]
+    refused: tuple[Refusal, ...]
+    quotas: Mapping[str, Quota]
+    prices: Mapping[str, Prices]
+    renderer: Renderer
+    sampling: Sampling
+    warnings: tuple[str, ...]
+
+    @property
+    def kept(self) -> list[str]:
+        """Name the input columns that results carry over, the id first."""
+        own = [self.spec.input.id] if self.spec.input.id is not None else []
+        return [*own, *self.spec.input.keep]
+
+    @property
+    def emulated(self) -> bool:
+        """Tell whether answers come from something else than AWS: any endpoint of one's own is on this machine."""
+        return self.spec.aws.endpoint_url is not None
+
+    @property
+    def regions(self) -> list[str]:
+        """Name every Region that a request may run in."""
+        return sorted({region for lane in self.lanes for region in lane.destinations})
+
+    def identity(self) -> dict[str, Any]:
+        """Return what an output belongs to, besides its input files; texts as digests, so that none is stored."""
+        spec = self.spec
+        texts = {f"prompt.{key}": value for key, value in spec.prompt.model_dump().items()}
+        return {
+            "input.id": spec.input.id,
+            "input.keep": list(spec.input.keep),
+            **{key: _digest(value) for key, value in texts.items()},
+            **{f"generation.{key}": _plain(value) for key, value in spec.generation.model_dump().items()},
+            "model.card": f"{self.card.name} ({self.card.base_model_id})",
+            "output.rows_per_part": spec.output.rows_per_part,
+            "answers": "emulator" if self.emulated else "aws",
+        }
+
+    def check_recorded_regions(self, recorded: tuple[str, ...]) -> None:
+        """Refuse to extend an output whose rows may have run where the job's residency does not allow.
+
+        Raises InputError naming the Regions.
+        """
+        residency = self.spec.routing.residency
+        if residency is None:
+            return
+        if isinstance(residency, str):
+            outside = [region for region in recorded if region in ANYWHERE or not self.card.inside(region, residency)]
+        else:
+            outside = [region for region in recorded if region not in residency]
+        if outside:
+            named = ", ".join("any commercial Region" if region in ANYWHERE else region for region in outside)
+            raise InputError(
+                f"routing.residency = {residency!r}: rows of {self.spec.output.path} may have run in {named} already; "
+                "choose another output.path, or start anew with --fresh (it moves the old output aside)"
+            )
+
+
+def make_ready(spec: JobSpec) -> ReadyJob:
+    """Work a job out.
+
+    Raises JobError if the card, a lane, a quota or a template is wrong.
+    """
+    card = load_card(spec.model.card, spec.base)
+    if spec.generation.max_tokens > card.max_output_tokens:
+        raise JobError(
+            f"generation.max_tokens = {spec.generation.max_tokens}: {card.name} writes at most {card.max_output_tokens}"
+        )
+    routing = Routing(
+        spec.routing.scopes,
+        spec.routing.source_regions,
+        spec.routing.residency,
+        spec.quota.global_pool == "shared",
+    )
+    lanes, refused = legal_lanes(card, routing)
+    if spec.emulator is not None:
+        _check_emulator(spec, card)
+    quotas, warnings = _quotas(spec, card, lanes)
+    generation = spec.generation
+    return ReadyJob(
+        spec=spec,
+        card=card,
+        lanes=tuple(lanes),
+        refused=tuple(refused),
+        quotas=quotas,
+        prices=_prices(spec, card),
+        renderer=Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill)),
+        sampling=Sampling(
+            generation.max_tokens, generation.temperature, generation.top_p, tuple(generation.stop_sequences)
+        ),
+        warnings=tuple(warnings),
+    )
+
+
+def _check_emulator(spec: JobSpec, card: Card) -> None:
+    try:
+        if spec.emulator is not None:
+            spec.emulator.check_pools(card)
+    except ValueError as error:
+        raise JobError(str(error)) from error
+
+
+def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quota], list[str]]:
+    """Return each pool's quota: its own key, then the job's, then the card's with a warning."""
+    known = set(card.pool_names())
+    for name in spec.quota.pools:
+        if name not in known:
+            raise JobError(f"quota.pools.{name!r}: {card.name} has no such pool; it has {', '.join(sorted(known))}")
+    quotas = {name: _quota(spec, card, name) for name in sorted({lane.pool for lane in lanes})}
+    defaulted = [name for name, quota in quotas.items() if quota.sources["tokens_per_minute"] == "card default"]
+    if not defaulted:
+        return quotas, []
+    return quotas, [
+        f"quota.tokens_per_minute is not set for {len(defaulted)} of {len(quotas)} pools: the card's default of "
+        f"{card.tokens_per_minute:,} is taken, an account's real quota may be far lower ({', '.join(defaulted[:3])}"
+        f"{', …' if len(defaulted) > 3 else ''})"
+    ]
+
+
+def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
+    own = spec.quota.pools.get(pool)
+    numbers: dict[str, float | None] = {}
+    sources = {}
+    for key in QUOTA_KEYS:
+        if own is not None and getattr(own, key) is not None:
+            numbers[key], sources[key] = getattr(own, key), f'job: quota.pools."{pool}".{key}'
+        elif getattr(spec.quota, key) is not None:
+            numbers[key], sources[key] = getattr(spec.quota, key), f"job: quota.{key}"
+        elif key == "tokens_per_minute":
+            numbers[key], sources[key] = card.tokens_per_minute, "card default"
+        else:
+            numbers[key], sources[key] = None, "unknown: not limited until a throttle says otherwise"
+    return Quota(**numbers, sources=sources)
+
+
+def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:
+    if spec.prices is None:
+        return dict(card.prices)
+    own = {"global": spec.prices.global_, "geo": spec.prices.geo}
+    return {
+        name: replace(prices, **own[name].model_dump(exclude_none=True)) if name in own else prices
+        for name, prices in card.prices.items()
+    }
+
+
+def _digest(value: object) -> str | None:
+    return None if value is None else f"sha256 {hashlib.sha256(str(value).encode()).hexdigest()[:16]}"
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

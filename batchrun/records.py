@@ -1,0 +1,127 @@
+"""The records that travel through a run: what a row becomes on its way from the input to the result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a row ended; every input row has exactly one."""
+
+    OK = "ok"
+    TRUNCATED = "truncated"
+    REFUSED = "refused"
+    UNSENDABLE = "unsendable"
+    INVALID = "invalid"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; `role` is user or assistant."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a row asks, before it takes the form of one of Bedrock's APIs."""
+
+    system: str | None
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A rendered row, ready to be sent.
+
+    `body` is what goes over the wire for InvokeModel, and the size that counts for Converse too [bytes of JSON].
+    `input_tokens` is an estimate, `max_tokens` exact.
+    """
+
+    row: int
+    prompt: Prompt
+    body: bytes
+    input_tokens: int
+    max_tokens: int
+
+    @property
+    def hold(self) -> int:
+        """What Bedrock takes from the quota at admission [quota tokens]; Bedrock user guide, token burndown."""
+        return self.input_tokens + self.max_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as Bedrock counted them; `input` is the part that neither read nor wrote a cache."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer that passed the check of its shape."""
+
+    text: str
+    stop_reason: str
+    usage: Usage
+    request_id: str | None = None
+    service_tier: str | None = None
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one row: everything that its result line says, apart from the columns carried over."""
+
+    row: int
+    status: Status
+    text: str | None = None
+    stop_reason: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    endpoint: str | None = None
+    inference_id: str | None = None
+    source_region: str | None = None
+    service_tier: str | None = None
+    attempts: int = 0
+    latency_s: float | None = None
+    request_id: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    finished_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over rows: of a part, of a log, or of a whole output.
+
+    `unsettled_usd` is the most that calls of unknown end may have cost on top of `cost_usd`.
+    """
+
+    rows: int = 0
+    by_status: Mapping[str, int] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    unsettled_usd: float = 0.0
+
+    def __add__(self, other: "Totals") -> "Totals":
+        counts = dict(self.by_status)
+        for status, rows in other.by_status.items():
+            counts[status] = counts.get(status, 0) + rows
+        return Totals(
+            rows=self.rows + other.rows,
+            by_status=counts,
+            usage=Usage(
+                self.usage.input + other.usage.input,
+                self.usage.output + other.usage.output,
+                self.usage.cache_read + other.usage.cache_read,
+                self.usage.cache_write + other.usage.cache_write,
+            ),
+            cost_usd=self.cost_usd + other.cost_usd,
+            unsettled_usd=self.unsettled_usd + other.unsettled_usd,
+        )

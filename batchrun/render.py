@@ -1,0 +1,187 @@
+"""Rendering: an input row becomes a prompt, by sandboxed Jinja templates that are strict about what is not there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from batchrun.bedrock.body import Sampling, invoke_body, messages_from
+from batchrun.errors import JobError
+from batchrun.records import Message, Prompt, Request
+
+FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage has corrected it; a guess
+SHARE_OF_LAST = 0.02
+
+
+class RowError(Exception):
+    """A row that cannot become a request; the message says why, for its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """A job's prompt: templates over the row's columns, or a column of messages instead of `user`."""
+
+    system: str | None = None
+    user: str | None = None
+    messages: str | None = None
+    prefill: str | None = None
+
+
+class NullValue(jinja2.StrictUndefined):
+    """A null cell: `is none`, `is defined` and `default()` see it; printing or joining it is the row's error."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> NoReturn:
+        raise jinja2.UndefinedError(self._undefined_hint)
+
+
+class Renderer:
+    """Turns rows into prompts; `columns` names what it reads of the input."""
+
+    def __init__(self, templates: Templates) -> None:
+        """Compile the templates.
+
+        Raises JobError naming the template, the line and what is wrong.
+        """
+        environment = _environment()
+        self._system = _compiled(environment, "prompt.system", templates.system)
+        self._user = _compiled(environment, "prompt.user", templates.user)
+        self._messages = templates.messages
+        self._prefill = templates.prefill
+        sources = [("prompt.system", templates.system), ("prompt.user", templates.user)]
+        named = [_columns_of(environment, name, source) for name, source in sources if source is not None]
+        own = [self._messages] if self._messages is not None else []
+        self.columns = list(dict.fromkeys([*own, *(column for columns in named for column in columns)]))
+
+    def prompt(self, cells: Mapping[str, Any]) -> Prompt:
+        """Render one row.
+
+        Raises RowError if a cell is null, a template fails, or a message list is not one.
+        """
+        row = {name: _cell(name, value) for name, value in cells.items()}
+        try:
+            system = self._system.render(row, row=row) if self._system is not None else None
+            if self._user is not None:
+                return self._with_prefill(system, (Message("user", _filled(self._user.render(row, row=row))),))
+            given, messages = _messages(self._messages, cells)
+        except jinja2.TemplateError as error:
+            raise RowError(f"cannot be rendered: {error}") from error
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RowError(f"cannot be rendered: {type(error).__name__}: {error}") from error
+        if given is not None and system is not None:
+            raise RowError(f"column {self._messages!r} has a system message, and so has prompt.system")
+        return self._with_prefill(system if system is not None else given, messages)
+
+    def _with_prefill(self, system: str | None, messages: tuple[Message, ...]) -> Prompt:
+        if self._prefill is not None:
+            messages = (*messages, Message("assistant", self._prefill))
+        return Prompt(system, messages)
+
+
+class Requests:
+    """Makes requests of prompts, with an estimate of their tokens that usage corrects."""
+
+    def __init__(self, sampling: Sampling, largest_bytes: int) -> None:
+        self._sampling = sampling
+        self._largest_bytes = largest_bytes
+        self._bytes_per_token = FIRST_BYTES_PER_TOKEN
+
+    def request(self, row: int, prompt: Prompt) -> Request:
+        """Return the request of a prompt.
+
+        Raises RowError if it cannot be written as UTF-8 or is larger than Bedrock takes.
+        """
+        try:
+            body = invoke_body(prompt, self._sampling)
+        except UnicodeEncodeError as error:
+            raise RowError(f"the text is not Unicode: {error.reason} at {error.start}") from error
+        if len(body) > self._largest_bytes:
+            raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
+        return Request(row, prompt, body, max(1, int(len(body) / self._bytes_per_token)), self._sampling.max_tokens)
+
+    def learn(self, request: Request, input_tokens: int) -> None:
+        """Correct the estimate by what Bedrock counted."""
+        if input_tokens > 0:
+            seen = len(request.body) / input_tokens
+            self._bytes_per_token += SHARE_OF_LAST * (seen - self._bytes_per_token)
+
+
+def _environment() -> jinja2.Environment:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False, finalize=_printable
+    )
+    environment.tests["none"] = lambda value: value is None or isinstance(value, NullValue)
+    return environment
+
+
+def _printable(value: Any) -> Any:
+    """Refuse what would print as Python's spelling of it."""
+    if value is None:
+        raise RowError("an expression is null")
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise RowError("an expression is binary; prompts take text")
+    return value
+
+
+def _compiled(environment: jinja2.Environment, name: str, source: str | None) -> jinja2.Template | None:
+    if source is None:
+        return None
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise JobError(f"{name}: line {error.lineno}: {error.message}") from error
+
+
+def _columns_of(environment: jinja2.Environment, name: str, source: str) -> Sequence[str]:
+    """Name the columns that a template reads: its free names, and what it takes from `row`."""
+    tree = environment.parse(source)
+    free = meta.find_undeclared_variables(tree)
+    columns = sorted(free - {"row"})
+    if "row" in free:
+        columns += _taken_from_row(name, tree)
+    return columns
+
+
+def _taken_from_row(name: str, tree: nodes.Template) -> list[str]:
+    taken = []
+    accesses: list[nodes.Getitem | nodes.Getattr] = [*tree.find_all(nodes.Getitem), *tree.find_all(nodes.Getattr)]
+    for node in accesses:
+        if isinstance(node.node, nodes.Name) and node.node.name == "row":
+            key = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
+            if not isinstance(key, str):
+                raise JobError(f'{name}: line {node.lineno}: write row["a column"]; other uses of row are not possible')
+            taken.append(key)
+    uses = sum(1 for node in tree.find_all(nodes.Name) if node.name == "row")
+    if uses != len(taken):
+        raise JobError(f'{name}: row stands alone; name the columns, as in {{{{ row["a column"] }}}}')
+    return taken
+
+
+def _cell(name: str, value: Any) -> Any:
+    if value is None:
+        return NullValue(hint=f"column {name!r} is null")
+    if isinstance(value, dict):
+        return {key: _cell(f"{name}.{key}", inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_cell(f"{name}[{place}]", inner) for place, inner in enumerate(value)]
+    return value
+
+
+def _messages(column: str | None, cells: Mapping[str, Any]) -> tuple[str | None, tuple[Message, ...]]:
+    assert column is not None, "a job has either prompt.user or prompt.messages"
+    if cells[column] is None:
+        raise RowError(f"column {column!r} is null")
+    try:
+        return messages_from(cells[column])
+    except ValueError as error:
+        raise RowError(f"column {column!r}: {error}") from error
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise RowError("prompt.user rendered to nothing but white space, which Bedrock refuses")
+    return text

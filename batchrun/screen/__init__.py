@@ -1,0 +1,1 @@
+"""What people see of a run: its counts, its progress, its status file and its summary."""

@@ -1,0 +1,57 @@
+"""The summary of a run: one object for programs, one page for people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from batchrun.storage.output import Output
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """Return the page that a person reads at the end of a run."""
+    return "\n".join(_lines(summary))
+
+
+def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{summary['reason']} (exit {summary['exit_code']})"
+    by_status = ", ".join(f"{rows:,} {status}" for status, rows in sorted(summary["by_status"].items()))
+    resumed = f"; {summary['resumed']:,} were done before" if summary["resumed"] else ""
+    yield f"  rows      {summary['rows']:,}: {by_status or 'none'}{resumed}"
+    tokens = summary["tokens"]
+    yield f"  tokens    {tokens['input']:,} in, {tokens['output']:,} out; ${summary['usd']:.6f}"
+    yield f"  time      {summary['wall_s']:.1f} s, bounded by {summary['bounded_by'].replace('_', ' ')}"
+    if summary["lanes"]:
+        yield from _lane_table(summary["lanes"])
+    if summary["faults"]:
+        faults = ", ".join(f"{count:,} {code}" for code, count in summary["faults"].items())
+        yield f"  faults    {faults}"
+    for example in summary["examples"]:
+        told = f": {example['message'][:160]}" if example["message"] else ""
+        found = f"{example['rows']:,} × {example['error_code']}, such as row {example['row']}"
+        yield f"  {example['status']:<10}{found}{told}"
+    for note in summary.get("notes", ()):
+        yield f"  note      {note}"
+
+
+def _lane_table(lanes: list[Mapping[str, Any]]) -> Iterator[str]:
+    yield f"  {'lane':<32}{'calls':>9}{'ok':>9}{'throttled':>11}{'faults':>8}{'quota used':>12}"
+    for lane in lanes:
+        used = "" if lane["quota_used"] is None else f"{100 * lane['quota_used']:.0f} %"
+        scope = lane["inference_id"].partition(".")[0]
+        name = f"{scope} from {lane['source_region']}"
+        yield f"  {name:<32}{lane['calls']:>9,}{lane['ok']:>9,}{lane['throttled']:>11,}{lane['faults']:>8,}{used:>12}"
+
+
+def sums(output: Output) -> dict[str, Any]:
+    """Return what a summary says of the output's whole life."""
+    totals = output.totals
+    return {
+        "rows": totals.rows,
+        "by_status": dict(totals.by_status),
+        "usd": round(totals.cost_usd, 9),
+        "tokens": {
+            "input": totals.usage.input,
+            "output": totals.usage.output,
+            "cache_read": totals.usage.cache_read,
+            "cache_write": totals.usage.cache_write,
+        },
+    }

@@ -1,0 +1,131 @@
+"""The tally of one start of a run: calls by lane, faults by code, outcomes by status, and what the rows waited for."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchrun.bedrock.faults import Action, Fault
+from batchrun.lanes.lane import Lane
+from batchrun.records import Outcome, Status
+
+MOST_EXAMPLES = 10  # distinct errors that a summary shows with a row each
+CPU_BOUND = 0.85  # of a core: the event loop has no time left
+
+
+@dataclass(slots=True)
+class LaneTally:
+    """Calls of one lane."""
+
+    calls: int = 0
+    ok: int = 0
+    throttled: int = 0
+    faults: int = 0
+
+
+@dataclass(slots=True)
+class Example:
+    """An error, how often rows ended with it, and the first of them."""
+
+    status: str
+    error_code: str
+    row: int
+    message: str
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts since this start; sums over the output's life are the output's own."""
+
+    started_s: float
+    lanes: dict[Lane, LaneTally] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    outcomes: int = 0
+    by_status: Counter[str] = field(default_factory=Counter)
+    usd: float = 0.0
+    throttled: int = 0
+    input_tokens: int = 0
+    input_tokens_estimated: int = 0
+    notes: list[str] = field(default_factory=list)
+    waited_s: dict[str, float] = field(default_factory=dict)
+    _examples: dict[tuple[str, str], Example] = field(default_factory=dict)
+    _waiting_for: str | None = None
+    _since_s: float = 0.0
+
+    def answered(self, lane: Lane, usd: float) -> None:
+        """Count a call that was answered."""
+        one = self._lane(lane)
+        one.calls += 1
+        one.ok += 1
+        self.usd += usd
+
+    def faulted(self, lane: Lane, fault: Fault) -> None:
+        """Count a call that was not."""
+        one = self._lane(lane)
+        one.calls += 1
+        self.faults[fault.code] += 1
+        if fault.action in {Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK}:
+            one.throttled += 1
+            self.throttled += 1
+        else:
+            one.faults += 1
+
+    def recorded(self, outcome: Outcome) -> None:
+        """Count a row's end."""
+        self.outcomes += 1
+        self.by_status[outcome.status.value] += 1
+        if outcome.status is not Status.OK:
+            self._keep_example(outcome)
+
+    def examples(self) -> list[Example]:
+        """Return the commonest errors, each with its first row."""
+        return sorted(self._examples.values(), key=lambda one: -one.rows)[:MOST_EXAMPLES]
+
+    def waiting_for(self, what: str | None, now_s: float) -> None:
+        """Note what the rows wait for from now on; None while nothing waits."""
+        if self._waiting_for is not None:
+            self.waited_s[self._waiting_for] = self.waited_s.get(self._waiting_for, 0.0) + now_s - self._since_s
+        self._waiting_for = what
+        self._since_s = now_s
+
+    def bounded_by(self, cpu_share: float, wall_s: float) -> str:
+        """Say what kept the run from being faster: quota, in flight, cpu, input, dollars, or only answers' latency."""
+        if cpu_share >= CPU_BOUND:
+            return "cpu"
+        if not self.waited_s:
+            return "latency"
+        longest, waited_s = max(self.waited_s.items(), key=lambda entry: entry[1])
+        return longest if waited_s >= 0.1 * wall_s else "latency"
+
+    def note_once(self, note: str) -> None:
+        """Keep a remark for the summary."""
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def lane_rows(self, quota_used: dict[str, float | None]) -> list[dict[str, Any]]:
+        """Return the table of lanes; `quota_used` is each pool's share of its quota over the run."""
+        return [
+            {
+                "pool": lane.pool,
+                "inference_id": lane.inference_id,
+                "source_region": lane.source_region,
+                "calls": one.calls,
+                "ok": one.ok,
+                "throttled": one.throttled,
+                "faults": one.faults,
+                "quota_used": quota_used.get(lane.pool),
+            }
+            for lane, one in self.lanes.items()
+        ]
+
+    def _lane(self, lane: Lane) -> LaneTally:
+        return self.lanes.setdefault(lane, LaneTally())
+
+    def _keep_example(self, outcome: Outcome) -> None:
+        code = outcome.error_code or outcome.stop_reason or ""
+        key = (outcome.status.value, code)
+        if key not in self._examples:
+            if len(self._examples) >= 10 * MOST_EXAMPLES:
+                return  # an unbounded variety of codes must not grow memory
+            self._examples[key] = Example(key[0], code, outcome.row, outcome.error_message or "")
+        self._examples[key].rows += 1

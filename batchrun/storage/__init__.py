@@ -1,0 +1,1 @@
+"""Where rows come from and where results stay: input files, ranges, logs, parts."""

@@ -1,0 +1,34 @@
+"""Files that appear whole or not at all: written beside, synced, renamed."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, text: str, *, sync: bool = True) -> None:
+    """Replace `path` by a file that holds `text`; without `sync` a power cut may bring the old one back."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+    beside.replace(path)
+    if sync:
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, sync: bool = True) -> None:
+    """Replace `path` by a JSON file."""
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n", sync=sync)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in `folder` outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""What the manifest keeps of one input file: enough to know it again, and to plan without opening it."""
+
+import base64
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+
+from batchrun.storage.source.files import FoundFile, Partitions
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One input file as it was when it was scanned."""
+
+    name: str  # relative to the job's folder with /, or absolute
+    format: str
+    rows: int
+    size_bytes: int
+    mtime_ns: int
+    digest: str  # sha256: of a Parquet file's size and footer, of a text file's content
+    schema: pa.Schema  # the file's own columns, dictionaries and views as plain types
+    partitions: Partitions  # columns given by key=value folders; they hide columns of the same name in the file
+
+    def path(self, base: Path) -> Path:
+        """Return where the file lies."""
+        return FoundFile(self.name, self.format).path(base)
+
+    @property
+    def columns(self) -> pa.Schema:
+        """Return the columns that a reader sees: the file's own, then those of its folders (text)."""
+        given = dict(self.partitions)
+        own = [field for field in self.schema if field.name not in given]
+        return pa.schema([*own, *(pa.field(key, pa.string()) for key in given)])
+
+    def is_same_content(self, other: "SourceFile") -> bool:
+        """Tell whether both hold the same rows under the same name; a new time of change alone is no difference."""
+        return (self.name, self.size_bytes, self.digest) == (other.name, other.size_bytes, other.digest)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values; the schema is packed, since ten thousand files repeat it."""
+        return {
+            "name": self.name,
+            "format": self.format,
+            "rows": self.rows,
+            "size_bytes": self.size_bytes,
+            "mtime_ns": self.mtime_ns,
+            "digest": self.digest,
+            "schema": _packed(self.schema),
+            "partitions": dict(self.partitions),
+        }
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Self:
+        """Return the record that `to_json` wrote."""
+        return cls(**{**kept, "schema": _unpacked(kept["schema"]), "partitions": tuple(kept["partitions"].items())})
+
+
+@lru_cache(maxsize=256)
+def _packed(schema: pa.Schema) -> str:
+    return base64.b64encode(zlib.compress(schema.serialize().to_pybytes())).decode()
+
+
+@lru_cache(maxsize=256)
+def _unpacked(text: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(zlib.decompress(base64.b64decode(text))))

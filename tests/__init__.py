@@ -1,0 +1,1 @@
+"""The tests; what more than one of them needs lies beside them."""

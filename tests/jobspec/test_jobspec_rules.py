@@ -1,0 +1,262 @@
+"""Each rule of the job file: what is refused, and in which words."""
+
+import datetime
+
+import pytest
+
+from batchrun.jobspec import RESULT_COLUMNS
+
+INT = "must be a whole number"
+NUMBER = "must be a number"
+IN_FLIGHT = 'must be "auto" or a whole number ≥ 1'
+FAILED = "must be a whole number of rows ≥ 0, or a share of them from 0.0 to 1.0"
+RESIDENCY = 'must be "us", "eu", "au" or a list of Regions such as ["us-east-1", "us-west-2"]'
+REGION = 'must be a Region such as "us-east-1"'
+NAME = "must be 1 to 100 letters, digits, '-', '_' or '.', the first a letter or a digit"
+PATHS = "must be a string or a list of strings"
+DURATION = 'must be a duration such as "20s", "1h30m", "2h" or "1d", or a number of seconds'
+ARN = 'must look like "arn:aws:iam::123456789012:role/batchrun"'
+DATE = "must be a date such as 2026-11-01"
+SHORTEST = {"generation.max_tokens": 0, "retry.max_attempts": 0, "limits.rows": 0, "output.rows_per_part": 0}
+
+BOUNDS = [
+    *((key, value, "must be ≥ 1") for key, value in SHORTEST.items()),
+    ("name", "", NAME),
+    ("name", "a/b", NAME),
+    ("name", "..", NAME),
+    ("name", "a\n", NAME),
+    ("name", 5, "must be a string"),
+    ("input.path", "", "must not be empty"),
+    ("input.path", [], "must name at least one file, folder or glob"),
+    ("input.path", 5, PATHS),
+    ("input.path", ["a", 5], PATHS),
+    ("input.path", "gs://bucket/a", "must be a local path, not gs://"),
+    ("input.path", "a\0b", "must hold no NUL character"),
+    ("input.path", ["a", ""], "must not be empty"),
+    ("input.id", "", "must not be empty"),
+    ("input.keep", "stars", "must be a list"),
+    ("input.keep", ["a", "b", "a"], "names a more than once"),
+    ("prompt.messages", 5, "must be a string"),
+    ("generation.max_tokens", 512.0, INT),
+    ("generation.max_tokens", True, INT),
+    ("generation.max_tokens", "512", f"{INT}, without quotes"),
+    ("generation.max_tokens", "many", INT),
+    ("generation.max_tokens", 2**63, "must be ≤ 9223372036854775807"),
+    ("generation.temperature", -0.1, "must be ≥ 0.0"),
+    ("generation.temperature", 1.5, "must be ≤ 1.0"),
+    ("generation.temperature", "0.5", f"{NUMBER}, without quotes"),
+    ("generation.top_p", 2, "must be ≤ 1.0"),
+    ("generation.top_p", float("nan"), "must be a finite number"),
+    ("generation.stop_sequences", "END", "must be a list"),
+    ("model.card", "", "must not be empty"),
+    ("model.api", "invok", 'must be "invoke" or "converse"'),
+    ("model.endpoint", "control", 'must be "runtime"'),
+    ("routing.scopes", "us", "must be a list"),
+    ("routing.scopes", [], "must not be empty"),
+    ("routing.scopes", ["us", "us"], "names us more than once"),
+    ("routing.source_regions", [], "must not be empty"),
+    ("routing.source_regions", ["us-east-1", "us-east-1"], "names us-east-1 more than once"),
+    ("routing.residency", "uk", RESIDENCY),
+    ("routing.residency", [], RESIDENCY),
+    ("routing.residency", ["us"], REGION),
+    ("quota.tokens_per_minute", -1, "must be ≥ 0"),
+    ("quota.requests_per_minute", 1.5, INT),
+    ("quota.tokens_per_day", "x", INT),
+    ("quota.share", 0, "must be > 0.0"),
+    ("quota.share", 1.5, "must be ≤ 1.0"),
+    ("quota.global_pool", "one", 'must be "per_region" or "shared"'),
+    ('quota.pools."us-east-1/geo".tokens_per_minute', -5, "must be ≥ 0"),
+    ("retry.budget", 0, "must be > 0.0"),
+    ("retry.budget", 1.1, "must be ≤ 1.0"),
+    ("limits.max_in_flight", 0, IN_FLIGHT),
+    ("limits.max_in_flight", 1.0, IN_FLIGHT),
+    ("limits.max_in_flight", True, IN_FLIGHT),
+    ("limits.max_in_flight", "all", IN_FLIGHT),
+    ("limits.max_cost_usd", 0, "must be > 0.0"),
+    ("limits.max_cost_usd", float("inf"), "must be a finite number"),
+    ("limits.deadline", 0, "must be longer than 0 s"),
+    ("limits.deadline", "soon", DURATION),
+    ("limits.drain", -1, DURATION),
+    ("limits.max_failed", -1, FAILED),
+    ("limits.max_failed", 1.01, FAILED),
+    ("limits.max_failed", True, FAILED),
+    ("limits.max_failed", "5%", FAILED),
+    ("limits.rows", 1.0, INT),
+    ("output.path", "", "must not be empty"),
+    ("output.path", ["a"], "must be a string"),
+    ("output.path", "gs://bucket/out", "must be a local path, not gs://"),
+    ("output.rows_per_part", 1_000_001, "must be ≤ 1000000"),
+    ("aws.profile", "", "must not be empty"),
+    ("aws.role_arn", "batchrun", ARN),
+    ("aws.role_arn", "arn:aws:iam::123456789012:user/me", ARN),
+    ("generation", 5, "must be a table"),
+    ("quota.pools", [1], "must be a table"),
+]
+
+
+def toml(value):
+    if isinstance(value, str):
+        return f'"{value}"'.replace("\n", "\\n").replace("\0", "\\u0000")
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    return {"True": "true", "nan": "NaN", "inf": "Infinity"}.get(str(value), str(value))
+
+
+@pytest.mark.parametrize(("key", "value", "rule"), BOUNDS, ids=[f"{key}-{value!r}" for key, value, _ in BOUNDS])
+def test_a_value_out_of_bounds_is_refused_with_key_value_and_bound(refusal, key, value, rule):
+    assert refusal(**{key: value}) == [f"x.toml: {key} = {toml(value)}: {rule}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("input.keep", ["a", 3], "x.toml: input.keep[1] = 3: must be a string"),
+        ("input.keep", [""], 'x.toml: input.keep[0] = "": must not be empty'),
+        (
+            "generation.stop_sequences",
+            ["END", "\n"],
+            'x.toml: generation.stop_sequences[1] = "\\n": must hold more than white space',
+        ),
+        (
+            "routing.scopes",
+            ["us", "uk"],
+            'x.toml: routing.scopes[1] = "uk": must be "us", "eu", "au" or "global"',
+        ),
+        ("routing.scopes", ["uk"], 'x.toml: routing.scopes[0] = "uk": must be "us", "eu", "au" or "global"'),
+        ("routing.source_regions", ["Ohio"], f'x.toml: routing.source_regions[0] = "Ohio": {REGION}'),
+    ],
+)
+def test_a_wrong_place_in_a_list_is_named(refusal, key, value, line):
+    assert refusal(**{key: value}) == [line]
+
+
+def test_a_long_value_is_cut_short(refusal):
+    [line] = refusal(name="/" * 1_000)
+
+    assert line == f'x.toml: name = "{"/" * 78}…: {NAME}'
+
+
+@pytest.mark.parametrize(
+    ("key", "example"),
+    [
+        ("name", 'name = "reviews"'),
+        ("input.path", 'path = "data/*.parquet"'),
+        ("generation.max_tokens", "max_tokens = 512"),
+        ("routing.scopes", 'scopes = ["us", "global"]'),
+        ("output.path", 'path = "out/reviews"'),
+    ],
+)
+def test_a_required_key_that_is_missing_is_named_with_an_example(refusal, key, example):
+    assert refusal(**{key: ...}) == [f"x.toml: {key}: required, for example {example}"]
+
+
+def test_a_table_that_is_missing_is_said_key_by_key(refusal):
+    assert refusal(generation=..., prompt=...) == [
+        (
+            'x.toml: prompt.user: required, for example user = "Sum up: {{ text }}"; or prompt.user_file'
+            " or prompt.messages"
+        ),
+        "x.toml: generation.max_tokens: required, for example max_tokens = 512",
+    ]
+
+
+def test_all_problems_are_said_at_once(refusal):
+    lines = refusal(**{"generation.max_tokens": 0, "limits.rows": 0, "cache.system": True, "nme": "x"})
+
+    assert lines == [
+        "x.toml: cache.system: prompt caching is not built yet (issue «The whole model card»)",
+        "x.toml: generation.max_tokens = 0: must be ≥ 1",
+        "x.toml: limits.rows = 0: must be ≥ 1",
+        "x.toml: nme: no such key; did you mean name?",
+    ]
+
+
+@pytest.mark.parametrize("column", RESULT_COLUMNS)
+def test_columns_of_the_result_are_not_carried_over(refusal, column):
+    rule = f"the result has a column {column} of its own; rename yours in the input"
+
+    assert refusal(**{"input.keep": ["stars", column]}) == [f'x.toml: input.keep = ["stars", "{column}"]: {rule}']
+    assert refusal(**{"input.id": column}) == [f'x.toml: input.id = "{column}": {rule}']
+
+
+def test_the_id_is_not_kept_twice(refusal):
+    assert refusal(**{"input.id": "key", "input.keep": ["key"]}) == [
+        'x.toml: input.keep = ["key"]: key is input.id and in the result already'
+    ]
+
+
+def test_temperature_and_top_p_exclude_each_other(refusal):
+    assert refusal(**{"generation.temperature": 0.5, "generation.top_p": 0.9}) == [
+        "x.toml: generation.top_p = 0.9: give generation.temperature or generation.top_p: the model takes one of them"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["us-east-1", "us-east-1/", "us-east-1/GEO", "geo/us-east-1", "us.east.1/geo", "us-east-1/geo/x", ""]
+)
+def test_a_pool_is_named_by_source_region_and_kind(refusal, name):
+    [line] = refusal(**{f'quota.pools."{name}"': {}})
+
+    assert line.endswith(': must be named source-Region/geo or source-Region/global, such as "us-east-1/geo"')
+
+
+@pytest.mark.parametrize(("failed", "kind"), [(1, int), (1.0, float), (0, int), (0.05, float)])
+def test_max_failed_keeps_rows_and_shares_apart(build, failed, kind):
+    assert type(build(**{"limits.max_failed": failed}).limits.max_failed) is kind
+
+
+def test_durations_are_seconds_once_read(build):
+    limits = build(**{"limits.deadline": "1h30m", "limits.drain": 5}).limits
+
+    assert (limits.deadline, limits.drain) == (5_400.0, 5.0)
+
+
+@pytest.mark.parametrize("date", ["2026-11-01", datetime.date(2026, 11, 1)])
+def test_private_prices_have_a_date(build, date):
+    prices = build(prices={"date": date, "global": {"input": 0.9}, "geo": {"output": 5}}).prices
+
+    assert prices.date == datetime.date(2026, 11, 1)
+    assert (prices.global_.input, prices.global_.output, prices.geo.output) == (0.9, None, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("prices", "line"),
+    [
+        ({}, None),
+        ({"geo": {"input": 1}}, "x.toml: prices.date: required, for example date = 2026-11-01"),
+        ({"date": "1.11.2026"}, f'x.toml: prices.date = "1.11.2026": {DATE}'),
+        ({"date": 2026}, f"x.toml: prices.date = 2026: {DATE}"),
+        (
+            {"date": datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)},
+            f'x.toml: prices.date = "2026-11-01 00:00:00+00:00": {DATE}',
+        ),
+        ({"date": "2026-11-01", "geo": {"input": -1}}, "x.toml: prices.geo.input = -1: must be ≥ 0.0"),
+        (
+            {"date": "2026-11-01", "global": {"ouput": 1}},
+            "x.toml: prices.global.ouput: no such key; did you mean prices.global.output?",
+        ),
+    ],
+)
+def test_prices_are_checked(build, refusal, prices, line):
+    if line is None:
+        assert build(prices=prices).prices is None  # an empty table is no table
+    else:
+        assert refusal(prices=prices) == [line]
+
+
+def test_an_emulator_table_without_an_emulator_is_refused(refusal):
+    assert refusal(emulator={"tpm": 5}) == [
+        'x.toml: emulator: has no effect without an emulator: set aws.endpoint_url = "emulator"'
+    ]
+
+
+def test_the_emulator_table_is_checked_like_the_others(refusal):
+    lines = refusal(**{"aws.endpoint_url": "emulator", "emulator": {"windw": "fixed", "rtt_ms": -1}})
+
+    assert "x.toml: emulator.rtt_ms = -1: must be ≥ 0.0" in lines
+    assert "x.toml: emulator.windw: no such key; did you mean emulator.window?" in lines
+
+
+def test_a_checked_job_does_not_change(build):
+    with pytest.raises(ValueError, match="frozen"):
+        build().name = "other"
