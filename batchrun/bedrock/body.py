@@ -7,6 +7,7 @@ from typing import Any
 
 from batchrun.records import Completion, Message, Prompt, Usage
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
 
 
@@ -39,7 +40,7 @@ def invoke_body(prompt: Prompt, sampling: Sampling) -> bytes:
     body |= _chosen(("temperature", sampling.temperature), ("top_p", sampling.top_p))
     if sampling.stop_sequences:
         body["stop_sequences"] = list(sampling.stop_sequences)
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(body).encode()
 
 
 def converse_arguments(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
@@ -69,13 +70,13 @@ def read_invoke_answer(body: bytes) -> Completion:
             text="".join([block["text"] for block in answer["content"] if block["type"] == "text"]),
             stop_reason=_stop_reason(answer["stop_reason"]),
             usage=Usage(
-                input=usage["input_tokens"],
-                output=usage["output_tokens"],
-                cache_read=usage.get("cache_read_input_tokens") or 0,
-                cache_write=usage.get("cache_creation_input_tokens") or 0,
+                input=_tokens(usage["input_tokens"]),
+                output=_tokens(usage["output_tokens"]),
+                cache_read=_tokens(usage.get("cache_read_input_tokens") or 0),
+                cache_write=_tokens(usage.get("cache_creation_input_tokens") or 0),
             ),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedAnswerError(f"InvokeModel answered 200 without an answer in it: {error!r}") from error
 
 
@@ -87,13 +88,13 @@ def read_converse_answer(answer: Mapping[str, Any]) -> Completion:
     try:
         usage = answer["usage"]
         return Completion(
-            text="".join([block["text"] for block in answer["output"]["message"]["content"] if "text" in block]),
+            text="".join([block.get("text", "") for block in answer["output"]["message"]["content"]]),
             stop_reason=_stop_reason(answer["stopReason"]),
             usage=Usage(
-                input=usage["inputTokens"],
-                output=usage["outputTokens"],
-                cache_read=usage.get("cacheReadInputTokens") or 0,
-                cache_write=usage.get("cacheWriteInputTokens") or 0,
+                input=_tokens(usage["inputTokens"]),
+                output=_tokens(usage["outputTokens"]),
+                cache_read=_tokens(usage.get("cacheReadInputTokens") or 0),
+                cache_write=_tokens(usage.get("cacheWriteInputTokens") or 0),
             ),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -106,7 +107,10 @@ def messages_from(value: object) -> tuple[str | None, tuple[Message, ...]]:
     Returns the system prompt, if the first message is one, and the turns; `content` is text or a list of text blocks.
     Raises ValueError saying what is wrong.
     """
-    turns = json.loads(value) if isinstance(value, str) else value
+    try:
+        turns = json.loads(value) if isinstance(value, str) else value
+    except RecursionError as error:
+        raise ValueError("messages is nested too deeply") from error
     if not isinstance(turns, list) or not turns:
         raise ValueError("messages must be a non-empty list of {role, content}")
     read = [_message(place, turn) for place, turn in enumerate(turns)]
@@ -132,6 +136,12 @@ def _message(place: int, turn: object) -> Message:
 
 def _chosen(*pairs: tuple[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in pairs if value is not None}
+
+
+def _tokens(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"a number of tokens is {value!r}")
+    return value
 
 
 def _stop_reason(value: object) -> str:

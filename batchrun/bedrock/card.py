@@ -81,9 +81,11 @@ def load_card(name_or_path: str = "claude-haiku-4-5", base: Path | None = None) 
             f"model.card = {name_or_path!r}: not a shipped card ({', '.join(card_names())}) "
             f"and no readable file {own} ({error.strerror})"
         ) from error
+    except UnicodeDecodeError as error:
+        raise JobError(f"model.card {own}: not a model card: not UTF-8") from error
     try:
         return _card(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise JobError(f"model.card {where}: not a model card: {type(error).__name__} {error}") from error
 
 

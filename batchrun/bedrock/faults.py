@@ -1,7 +1,7 @@
 """The fault table: what each error of Bedrock means for the row, its lane, its pool and the run.
 
 The rule: the first row of TABLE that fits the error's code, HTTP status and message decides; where a gateway sends no
-code, the status alone does. A fault never says what to do twice: `Action` is read in one place, lanes/verdict.py.
+code, the status alone does. A fault never says what to do twice: `Action` is read in one place, lanes/admission.py.
 """
 
 import re
@@ -123,6 +123,7 @@ STATUS = {
     503: Action.COOL,
     529: Action.COOL,
 }
+MAYBE_BILLED = frozenset({408, 424, 500, 502, 504})  # the model may have answered behind the gateway
 
 
 def classify(code: str, status: int | None, message: str, retry_after_s: float | None = None) -> Fault:
@@ -133,6 +134,4 @@ def classify(code: str, status: int | None, message: str, retry_after_s: float |
             return Fault(code, status, message, rule.action, rule.maybe_billed, retry_after_s)
     action = STATUS.get(status or 0, Action.RETRY)
     named = code if code and not code.isdigit() else f"HTTP {status}"
-    return Fault(
-        named, status, message, action, maybe_billed=status in {408, 500, 502, 504}, retry_after_s=retry_after_s
-    )
+    return Fault(named, status, message, action, maybe_billed=status in MAYBE_BILLED, retry_after_s=retry_after_s)

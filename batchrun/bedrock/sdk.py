@@ -3,6 +3,7 @@
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
 import aioboto3
@@ -26,6 +27,7 @@ from batchrun.records import Completion, Request
 if TYPE_CHECKING:
     from types_aiobotocore_bedrock_runtime import BedrockRuntimeClient
 
+USER_AGENT = f"batchrun/{version('batchrun')} aiobotocore/{version('aiobotocore')}"
 CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 300.0  # below the 350 s after which AWS's balancers drop an idle flow
 LEAST_READ_TIMEOUT_S = 60.0
@@ -57,6 +59,10 @@ class SdkTransport:
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=read_timeout_s(wire.sampling.max_tokens),
             tcp_keepalive=True,
+            user_agent=USER_AGENT,  # given whole: the SDK would put its own together anew for every call
+            disable_request_compression=True,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
             parameter_validation=False,  # the bodies are ours and tested; the check costs CPU on every call
             connector_args={"keepalive_timeout": KEEP_ALIVE_S},
         )
@@ -67,6 +73,10 @@ class SdkTransport:
 
     async def __aexit__(self, *exception: object) -> None:
         await self._open.aclose()
+
+    def regions(self) -> list[str]:
+        """Name the source Regions that a client is open for."""
+        return sorted(self._clients)
 
     async def refresh(self) -> None:
         """Start new clients from a new session; calls in flight end on the old ones."""

@@ -13,9 +13,9 @@ from batchrun.bedrock.faults import FEW_ATTEMPTS, Action, Fault
 from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.lane import Lane
-from batchrun.lanes.pool import PARKED_S, Pool, Reservation
+from batchrun.lanes.pool import DAY_SPENT, PARKED_S, Pool, Reservation
 from batchrun.lanes.router import Router, Wait
-from batchrun.lanes.trial import BUSY_THROTTLES, RESTED_THROTTLES, Trial
+from batchrun.lanes.trial import BUSY_THROTTLES, HOPELESS_THROTTLES, RESTED_THROTTLES, Trial
 from batchrun.records import Request, Usage
 
 
@@ -90,12 +90,7 @@ class Admissions:
         hold = trial.request.hold
         if self.in_flight >= self.limit(now_s):
             return Refused(Bound.IN_FLIGHT, inf)
-        if self.needs_rest(trial):
-            if now_s < trial.rests_until_s:
-                return Refused(Bound.QUOTA, trial.rests_until_s)
-            lane = self.router.choose_rested(trial.tried_rested, now_s)
-        else:
-            lane = self.router.choose(hold, now_s)
+        lane = self._route(trial, now_s)
         if isinstance(lane, Wait):
             return Refused(Bound.QUOTA if lane.for_quota else Bound.LANES, lane.at_s)
         worst_usd = self.worst_usd(trial.request, lane)
@@ -105,7 +100,6 @@ class Admissions:
         self.router.breakers[lane].in_flight += 1
         self.budgets.dollars.reserve(worst_usd)
         self.budgets.retries.count(now_s, extra=trial.attempts > 0)
-        trial.sent_before = True
         return Admission(lane, self._pool(lane).reserve(hold, now_s), worst_usd, now_s)
 
     def limit(self, now_s: float) -> int:
@@ -113,12 +107,20 @@ class Admissions:
         calls = self.budgets.in_flight.calls(self.router.pools.values(), now_s)
         return max(1, int(calls * self.budgets.retries.slowdown(now_s)))
 
-    def needs_rest(self, trial: Trial) -> bool:
-        """Tell whether a row is tried on rested pools only: it is larger than all that ever fitted, or could."""
+    def _route(self, trial: Trial, now_s: float) -> Lane | Wait:
+        """Choose a lane; a row larger than all that ever fitted, or could, is tried on rested pools only."""
         hold = trial.request.hold
-        if not self.router.may_fit(hold):
-            return True
-        return trial.throttles >= BUSY_THROTTLES and hold > self.router.largest_admitted()
+        if not self._outgrew(trial):
+            chosen = self.router.choose(hold, now_s)
+            if isinstance(chosen, Lane) or self.router.may_fit(hold):
+                return chosen
+        if now_s < trial.rests_until_s:
+            return Wait(trial.rests_until_s)
+        return self.router.choose_rested(hold, trial.tried_rested, now_s)
+
+    def stands_aside(self, trial: Trial, now_s: float) -> bool:
+        """Tell whether a row should not hold up others: it needs a rested pool, or one that is shut for long."""
+        return self._outgrew(trial) or not self.router.takes(trial.request.hold, now_s)
 
     def worst_usd(self, request: Request, lane: Lane) -> float:
         """Return the most that a call can cost: no text has more tokens than bytes, no answer more than max_tokens."""
@@ -144,7 +146,7 @@ class Admissions:
     def withdrawn(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was let in and never sent."""
         self._leave(admission, 0.0)
-        self._pool(admission.lane).release(admission.reservation, now_s)
+        self._pool(admission.lane).withdraw(admission.reservation, now_s)
 
     def faulted(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
         """Book out a call that failed; return what becomes of its row."""
@@ -162,17 +164,27 @@ class Admissions:
     def _throttled(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
         pool, reservation = self._pool(admission.lane), admission.reservation
         if fault.action is Action.DAY:
-            pool.park(reservation, now_s + self._seconds_to_midnight(), _day_spent(pool), now_s)
+            pool.park(reservation, now_s + self._seconds_to_midnight(), DAY_SPENT, now_s)
         elif fault.action is Action.PARK:
             pool.park(reservation, now_s + PARKED_S, f"{fault.code}: {fault.message}", now_s)
         else:
-            pool.refuse(reservation, requests=fault.action is Action.REQUESTS, now_s=now_s)
-            sized = fault.action is Action.TOKENS and reservation.rested
-            trial.throttled(pool.name, now_s, rested=sized)
-            never_fits = trial.rested_throttles >= RESTED_THROTTLES and self.needs_rest(trial)
-            if never_fits and not self.router.untried(trial.tried_rested, now_s):
+            requests = fault.action is Action.REQUESTS
+            pool.refuse(reservation, now_s, requests=requests, retry_after_s=fault.retry_after_s)
+            if not requests:
+                trial.throttled(pool.name, now_s, rested=reservation.rested)
+            if self._never_fits(trial, now_s):
                 return Next.UNSENDABLE
         return Next.ELSEWHERE
+
+    def _outgrew(self, trial: Trial) -> bool:
+        return trial.throttles >= BUSY_THROTTLES and trial.request.hold > self.router.largest_admitted()
+
+    def _never_fits(self, trial: Trial, now_s: float) -> bool:
+        if trial.rested_throttles < RESTED_THROTTLES or self.router.untried(trial.tried_rested, now_s):
+            return False
+        if trial.rested_throttles >= HOPELESS_THROTTLES:
+            return True
+        return self._outgrew(trial) or not self.router.may_fit(trial.request.hold)
 
     def _failed(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
         trial.attempts += 1
@@ -180,10 +192,10 @@ class Admissions:
         why = f"{fault.code}: {fault.message}"
         match fault.action:
             case Action.COOL:
-                breaker.failed(admission.sent_at_s, now_s, capacity=True)
+                breaker.failed(admission.sent_at_s, now_s, capacity=True, retry_after_s=fault.retry_after_s)
                 return Next.RETRY
             case Action.LANE:
-                breaker.close(why, access=True)
+                self.router.close([lane], why)
                 return Next.ELSEWHERE
             case Action.REGION:
                 self.router.close_region(lane.source_region, why)
@@ -209,9 +221,3 @@ class Admissions:
 
 
 _POOL_ACTIONS = frozenset({Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK})
-
-
-def _day_spent(pool: Pool) -> str:
-    if pool.largest_admitted == 0:
-        return "its tokens per day are used up, and no call ever got through: the day quota is probably 0"
-    return "its tokens per day are used up"

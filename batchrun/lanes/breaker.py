@@ -21,7 +21,6 @@ class Breaker:
     def __init__(self) -> None:
         self.in_flight = 0
         self.closed_why: str | None = None  # set once: the lane is out for the whole run
-        self.refused_access = False
         self._limit = inf
         self._failures = 0
         self._shut_s = FIRST_SHUT_S
@@ -50,7 +49,11 @@ class Breaker:
         if self._limit > 2 * self.in_flight + 8:
             self._limit = inf
 
-    def failed(self, sent_at_s: float, now_s: float, *, capacity: bool) -> None:
+    def shut(self, now_s: float) -> bool:
+        """Tell whether the lane takes nothing now, however little is in flight."""
+        return self.closed_why is not None or self._shut_until_s > now_s
+
+    def failed(self, sent_at_s: float, now_s: float, *, capacity: bool, retry_after_s: float | None = None) -> None:
         """Note a failure that may be the lane's; `capacity` bounds the lane once per round of calls."""
         self._failures += 1
         if capacity:
@@ -61,8 +64,9 @@ class Breaker:
         if self._failures >= SHUT_AFTER and sent_at_s >= self._shut_until_s:
             self._shut_until_s = now_s + self._shut_s
             self._shut_s = min(self._shut_s * 2, LONGEST_SHUT_S)
+        if retry_after_s is not None:
+            self._shut_until_s = max(self._shut_until_s, now_s + min(retry_after_s, LONGEST_SHUT_S))
 
-    def close(self, why: str, *, access: bool) -> None:
-        """Take the lane out for the whole run."""
-        self.closed_why = why
-        self.refused_access = access
+    def close(self, why: str) -> None:
+        """Take the lane out for the whole run; the first reason stands."""
+        self.closed_why = self.closed_why or why

@@ -28,9 +28,15 @@ class DollarBudget:
         self.cap_usd = inf if cap_usd is None else cap_usd
         self.spent_usd = spent_usd
         self._reserved_usd = 0.0
+        self._reservations = 0
 
     def __repr__(self) -> str:
         return f"DollarBudget(spent={self.spent_usd:.6f} + {self._reserved_usd:.6f} reserved of {self.cap_usd})"
+
+    @property
+    def reserved_usd(self) -> float:
+        """Return what the calls in flight may cost."""
+        return self._reserved_usd
 
     def fits(self, worst_usd: float) -> bool:
         """Tell whether a call that may cost `worst_usd` stays inside the cap whatever happens."""
@@ -39,10 +45,13 @@ class DollarBudget:
     def reserve(self, worst_usd: float) -> None:
         """Set aside the most that a call can cost."""
         self._reserved_usd += worst_usd
+        self._reservations += 1
 
     def settle(self, worst_usd: float, spent_usd: float) -> None:
         """Replace a reservation by what is counted as spent; all of it where the call's end is unknown."""
-        self._reserved_usd -= worst_usd
+        self._reservations -= 1
+        # With nothing reserved, forget what float sums leave behind.
+        self._reserved_usd = self._reserved_usd - worst_usd if self._reservations else 0.0
         self.spent_usd += spent_usd
 
 

@@ -1,7 +1,8 @@
 """The gate: rows wait here for their next call, the lowest row number first, and hold nothing while they wait.
 
 By row number, because that is one rule for three wishes: what was sent before goes before what is new, the oldest
-range closes first, and no large row is overtaken for ever. Rows that only a rested pool may take stand aside.
+range closes first, and no large row is overtaken for ever. Rows that only a rested pool may take stand aside: they go
+in when a pool has been idle for a minute, or back into the line when one that is large enough opens.
 """
 
 import heapq
@@ -16,6 +17,7 @@ from batchrun.lanes.admission import Admission, Admissions, Bound, Refused
 from batchrun.lanes.trial import Trial
 
 PATIENCE_S = 900.0  # a run that can send nothing for longer stops resumably; a scheduler can wait cheaper
+LOOK_S = 0.25  # between looks at those who stand aside: they wait for minutes, and there may be many
 
 
 class GateClosedError(Exception):
@@ -43,6 +45,7 @@ class Gate:
         self._waiting_for = waiting_for
         self._line: list[tuple[int, _Waiter]] = []
         self._resting: list[_Waiter] = []
+        self._look_at_s = -inf
         self._wake_at_s = inf
         self._earlier = anyio.Event()
         self.closed = anyio.Event()
@@ -77,26 +80,19 @@ class Gate:
     def admit_ready(self) -> None:
         """Let in whoever fits now; call it whenever a call has ended."""
         now_s = self._clock.now_s()
-        blocked: Refused | None = None
-        while self._line and not self.closed.is_set():
-            waiter = self._line[0][1]
-            if self.admissions.needs_rest(waiter.trial):
-                heapq.heappop(self._line)
-                self._resting.append(waiter)
-                continue
-            blocked = self._try(waiter, now_s)
-            if blocked is not None:
-                break
-            heapq.heappop(self._line)
-        wake_at_s = blocked.at_s if blocked else inf
-        if self._resting and not self.closed.is_set():
-            wake_at_s = min(wake_at_s, self._admit_resting(now_s))
-        self._waiting_for(blocked.bound if blocked else Bound.QUOTA if self._resting else None, now_s)
-        if (blocked or self._resting) and self.admissions.in_flight == 0:
-            self._give_up_if_hopeless(blocked, wake_at_s, now_s)
-        if wake_at_s < self._wake_at_s:
-            self._earlier.set()
-        self._wake_at_s = wake_at_s
+        if self.closed.is_set():
+            self._waiting_for(None, now_s)
+            return
+        looking = now_s >= self._look_at_s
+        if looking:
+            self._call_back(now_s)
+        blocked = self._admit_line(now_s)
+        resting = self._admit_resting(now_s) if looking else self._not_looked()
+        waits = sorted((refused for refused in (blocked, resting) if refused), key=lambda refused: refused.at_s)
+        self._waiting_for(blocked.bound if blocked else Bound.QUOTA if resting else None, now_s)
+        if waits and self.admissions.in_flight == 0:
+            self._give_up_if_hopeless(waits[0], now_s)
+        self._wake(waits[0].at_s if waits else inf)
 
     async def keep_time(self) -> None:
         """Let rows in when time alone opens a lane; runs until cancelled."""
@@ -124,10 +120,7 @@ class Gate:
         self._resting.clear()
 
     def _stand(self, waiter: _Waiter) -> None:
-        if self.admissions.needs_rest(waiter.trial):
-            self._resting.append(waiter)
-        else:
-            heapq.heappush(self._line, (waiter.trial.request.row, waiter))
+        heapq.heappush(self._line, (waiter.trial.request.row, waiter))
 
     def _leave(self, waiter: _Waiter) -> None:
         """Take a cancelled waiter out; if it was let in meanwhile, its call never went out."""
@@ -136,6 +129,7 @@ class Gate:
         self._line = [entry for entry in self._line if entry[1] is not waiter]
         heapq.heapify(self._line)
         self._resting = [other for other in self._resting if other is not waiter]
+        self.admit_ready()  # what it took, or stood before, may be for another
 
     def _try(self, waiter: _Waiter, now_s: float) -> Refused | None:
         admitted = self.admissions.admit(waiter.trial, now_s)
@@ -145,19 +139,48 @@ class Gate:
         waiter.opened.set()
         return None
 
-    def _admit_resting(self, now_s: float) -> float:
-        """Let in resting rows whose pool is rested; return when to look again [s]."""
-        wake_at_s = inf
-        for waiter in list(self._resting):
-            refused = self._try(waiter, now_s)
-            if refused is None:
-                self._resting.remove(waiter)
-            else:
-                wake_at_s = min(wake_at_s, refused.at_s)
-        return wake_at_s
+    def _admit_line(self, now_s: float) -> Refused | None:
+        """Let in the line from its front; return what stops the first that stays."""
+        while self._line:
+            waiter = self._line[0][1]
+            if self.admissions.stands_aside(waiter.trial, now_s):
+                self._resting.append(waiter)
+            elif (refused := self._try(waiter, now_s)) is not None:
+                return refused
+            heapq.heappop(self._line)
+        return None
 
-    def _give_up_if_hopeless(self, blocked: Refused | None, wake_at_s: float, now_s: float) -> None:
-        if blocked is not None and blocked.bound is Bound.DOLLARS:
+    def _call_back(self, now_s: float) -> None:
+        """Put those who hold up nobody any more back into the line."""
+        standing = self._resting
+        self._resting = [waiter for waiter in standing if self.admissions.stands_aside(waiter.trial, now_s)]
+        for waiter in set(standing).difference(self._resting):
+            self._stand(waiter)
+
+    def _admit_resting(self, now_s: float) -> Refused | None:
+        """Let in those aside whose pool is rested; return what stops the one that may go next."""
+        first: Refused | None = None
+        still: list[_Waiter] = []
+        for waiter in self._resting:
+            refused = self._try(waiter, now_s)
+            if refused is not None:
+                still.append(waiter)
+                first = refused if first is None or refused.at_s < first.at_s else first
+        self._resting = still
+        self._look_at_s = now_s + LOOK_S if still else -inf
+        return first
+
+    def _not_looked(self) -> Refused | None:
+        return Refused(Bound.QUOTA, self._look_at_s) if self._resting else None
+
+    def _wake(self, at_s: float) -> None:
+        if at_s < self._wake_at_s:
+            self._earlier.set()
+        self._wake_at_s = at_s
+
+    def _give_up_if_hopeless(self, first: Refused, now_s: float) -> None:
+        """End the run if the first to go would wait too long, and no row of another size could go meanwhile."""
+        if first.bound is Bound.DOLLARS:
             budget = self.admissions.budgets.dollars
             self.close(
                 RunStopped(
@@ -165,8 +188,12 @@ class Gate:
                     "and the next call could exceed the cap"
                 )
             )
-        elif wake_at_s - now_s > PATIENCE_S:
-            router = self.admissions.router
+            return
+        if first.at_s - now_s <= PATIENCE_S:
+            return
+        router = self.admissions.router
+        waiting = [entry[1] for entry in self._line] + self._resting
+        if not router.open_to_smaller(min(waiter.trial.request.hold for waiter in waiting), now_s):
             shut = "\n".join(f"  {line}" for line in router.obstacles(now_s))
             reason = f"no lane is open:\n{shut}"
-            self.close(AccessError(reason) if router.without_access() else RunStopped(reason))
+            self.close(AccessError(reason) if router.all_closed() else RunStopped(reason))

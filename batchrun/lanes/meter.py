@@ -4,17 +4,29 @@ from collections import deque
 from math import inf
 
 WINDOW_S = 60.0
+MOMENT_S = 0.05  # charges so close together leave the window together: a minute is 1,200 entries at any rate
+
+
+class Moment:
+    """The charges of one short stretch of time, which ends with its latest charge."""
+
+    __slots__ = ("began_s", "cost", "expired", "last_s")
+
+    def __init__(self, began_s: float) -> None:
+        self.began_s = began_s
+        self.last_s = began_s
+        self.cost = 0.0
+        self.expired = False
 
 
 class Charge:
-    """One call's entry in a meter: its hold, later what it settled at; the meter changes it."""
+    """One call's share of a moment: its hold, later what it settled at; the meter changes it."""
 
-    __slots__ = ("at_s", "cost", "expired")
+    __slots__ = ("cost", "moment")
 
-    def __init__(self, cost: float, at_s: float) -> None:
+    def __init__(self, cost: float, moment: Moment) -> None:
         self.cost = cost
-        self.at_s = at_s
-        self.expired = False
+        self.moment = moment
 
 
 class TrailingMinute:
@@ -26,19 +38,19 @@ class TrailingMinute:
 
     def __init__(self, per_minute: float | None) -> None:
         self.per_minute = per_minute
-        self._charges: deque[Charge] = deque()
+        self._moments: deque[Moment] = deque()
         self._used = 0.0
 
     def __repr__(self) -> str:
-        return f"TrailingMinute(used={self._used:.0f} of {self.per_minute}, {len(self._charges)} charges)"
+        return f"TrailingMinute(used={self._used:.0f} of {self.per_minute}, {len(self._moments)} moments)"
 
     def used(self, now_s: float) -> float:
         """Return what was charged in the last 60 s."""
-        while self._charges and self._charges[0].at_s <= now_s - WINDOW_S:
-            charge = self._charges.popleft()
-            charge.expired = True
-            self._used -= charge.cost
-        if not self._charges:
+        while self._moments and self._moments[0].last_s + WINDOW_S <= now_s:
+            moment = self._moments.popleft()
+            moment.expired = True
+            self._used -= moment.cost
+        if not self._moments:
             self._used = 0.0  # forget what float sums leave behind
         return self._used
 
@@ -53,29 +65,38 @@ class TrailingMinute:
         excess = self.used(now_s) + cost - self.per_minute
         if excess <= 0:
             return now_s
-        for charge in self._charges:
-            excess -= charge.cost
+        for moment in self._moments:
+            excess -= moment.cost
             if excess <= 0:
-                return charge.at_s + WINDOW_S
+                return moment.last_s + WINDOW_S
         return self.empty_at(now_s)
 
     def empty_at(self, now_s: float) -> float:
         """Return when the last charge will have left the window, if nothing more comes."""
         self.used(now_s)
-        return self._charges[-1].at_s + WINDOW_S if self._charges else now_s
+        # What was given back whole charged nothing.
+        last_s = next((moment.last_s for moment in reversed(self._moments) if moment.cost > 0), None)
+        return now_s if last_s is None else last_s + WINDOW_S
 
     def hold(self, cost: float, now_s: float) -> Charge:
         """Charge `cost` at admission and return the entry to settle."""
-        charge = Charge(cost, now_s)
-        self._charges.append(charge)
+        moment = self._moment(now_s)
+        moment.cost += cost
         self._used += cost
-        return charge
+        return Charge(cost, moment)
 
     def settle(self, charge: Charge, cost: float, now_s: float) -> None:
         """Correct a hold to what the call came to; more than the hold is debt that begins now."""
         self.used(now_s)
         if cost > charge.cost:
             self.hold(cost - charge.cost, now_s)
-        elif not charge.expired:
+        elif not charge.moment.expired:
             self._used += cost - charge.cost
+            charge.moment.cost += cost - charge.cost
             charge.cost = cost
+
+    def _moment(self, now_s: float) -> Moment:
+        if not self._moments or now_s - self._moments[-1].began_s >= MOMENT_S:
+            self._moments.append(Moment(now_s))
+        self._moments[-1].last_s = now_s
+        return self._moments[-1]

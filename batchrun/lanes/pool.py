@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from math import inf
 
 from batchrun.lanes.meter import Charge, TrailingMinute
-from batchrun.lanes.pace import Pace
+from batchrun.lanes.pace import Pace, Throttle
 
 DAY_S = 86_400.0
+DAY_SPENT = "its tokens per day are used up"
 PARKED_S = 300.0  # for a quota that Bedrock does not name; long enough not to hammer, a guess
 
 
@@ -62,6 +63,7 @@ class Pool:
         self._token_pace = Pace(_per_second(quota.tokens_per_minute))
         self._request_pace = Pace(_per_second(quota.requests_per_minute))
         self._day_ends_at_s = day_ends_at_s
+        self._day_began_at_s = -inf
         self._day_tokens = 0.0
 
     def __repr__(self) -> str:
@@ -71,23 +73,37 @@ class Pool:
         """Return the largest hold believed to fit [quota tokens]."""
         return max(self.quota.tokens_per_minute or inf, self.largest_admitted)
 
+    def takes(self, hold: float, now_s: float) -> bool:
+        """Tell whether nothing but the minute's use keeps out a call of `hold` quota tokens: not size, park or day."""
+        return hold <= self.capacity() and self.parked_until_s <= now_s and hold <= self.day_left(now_s)
+
     def ready_at(self, hold: float, now_s: float) -> float:
-        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf for never."""
+        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large."""
         if hold > self.capacity():
-            return self.rested_at(now_s)
+            return inf
         return max(self._open_at(hold, now_s), self._tokens.ready_at(hold, now_s), self._requests.ready_at(1, now_s))
 
-    def rested_at(self, now_s: float) -> float:
-        """Return when the pool will have been idle for a minute, if nothing more is sent; inf while calls are out."""
+    def rested_at(self, hold: float, now_s: float) -> float:
+        """Return when the pool will have been idle for a minute, if nothing more is sent; inf while calls are out.
+
+        `hold` may be above the capacity, but not above what a day allows.
+        """
         if self.in_flight:
             return inf
-        return max(self._open_at(0, now_s), self._tokens.empty_at(now_s))
+        return max(self._open_at(hold, now_s), self._tokens.empty_at(now_s))
+
+    def day_left(self, now_s: float) -> float:
+        """Return how many quota tokens of the day are left; inf where no day quota is known."""
+        if self.quota.tokens_per_day is None:
+            return inf
+        self._turn_day(now_s)
+        return self.quota.tokens_per_day - self._day_tokens
 
     def room(self, now_s: float) -> float:
         """Return the free share of the minute's quota, 1.0 when nothing was used or no quota is known."""
         if not self.quota.tokens_per_minute:
             return 1.0
-        return self._tokens.free(now_s) / self.quota.tokens_per_minute
+        return 1 - self._tokens.used(now_s) / self.quota.tokens_per_minute
 
     def used_tokens(self, now_s: float) -> float:
         """Return the quota tokens charged in the last 60 s."""
@@ -116,7 +132,7 @@ class Pool:
         """Give back what an answered call did not need, or take what it needed more."""
         self.in_flight -= 1
         self.settled_tokens += charge
-        self._day_tokens += charge - reservation.hold
+        self._correct_day(reservation, charge - reservation.hold)
         self.largest_admitted = max(self.largest_admitted, reservation.hold)
         self._tokens.settle(reservation.tokens, charge, now_s)
         self._token_pace.corrected(charge - reservation.hold)
@@ -127,36 +143,55 @@ class Pool:
         self.in_flight -= 1
         self._pass(reservation)
 
+    def withdraw(self, reservation: Reservation, now_s: float) -> None:
+        """Take back a call that was never sent: no sign of what the pool lets through."""
+        self._take_back(reservation, now_s)
+
     def release(self, reservation: Reservation, now_s: float) -> None:
         """Give back the tokens of a call that was let in and failed; the request itself was counted."""
-        self._give_back_tokens(reservation, now_s)
+        self.in_flight -= 1
+        self._correct_day(reservation, -reservation.hold)
+        self._tokens.settle(reservation.tokens, 0, now_s)
+        self._token_pace.corrected(-reservation.hold)
         self._pass(reservation)
 
-    def refuse(self, reservation: Reservation, *, requests: bool, now_s: float) -> None:
+    def refuse(
+        self, reservation: Reservation, now_s: float, *, requests: bool, retry_after_s: float | None = None
+    ) -> None:
         """Take a throttle: give the hold back, and close the pool if this begins an episode."""
-        self._give_back_tokens(reservation, now_s)
-        self._give_back_request(reservation, now_s)
+        self._take_back(reservation, now_s)
         self.throttled += 1
+        if reservation.rested and reservation.hold > self.capacity() and not requests:
+            return  # it was a try whether so large a hold fits at all; no other call need wait for that
         pace, meter = (self._request_pace, self._requests) if requests else (self._token_pace, self._tokens)
-        pace.refused(reservation.sent_at_s, meter.used(now_s), now_s)
+        cost = 1 if requests else reservation.hold
+        pace.refused(Throttle(cost, reservation.sent_at_s, meter.used(now_s), retry_after_s), now_s)
 
     def park(self, reservation: Reservation, until_s: float, why: str, now_s: float) -> None:
         """Close the pool until a time that only AWS's side can shorten, such as the turn of the day."""
-        self._give_back_tokens(reservation, now_s)
-        self._give_back_request(reservation, now_s)
+        self._take_back(reservation, now_s)
         self.throttled += 1
-        self.parked_until_s = until_s
-        self.parked_why = why
+        if until_s > self.parked_until_s:  # the longest stands: a call of before may bring a lesser reason
+            self.parked_until_s = until_s
+            self.parked_why = why
 
-    def _give_back_tokens(self, reservation: Reservation, now_s: float) -> None:
+    def shut_why(self, now_s: float) -> str | None:
+        """Say why the pool takes nothing for long, None if nothing is known."""
+        if self.parked_until_s > now_s:
+            if self.parked_why == DAY_SPENT and self.largest_admitted == 0:
+                return f"{DAY_SPENT}, and no call ever got through: the day quota is probably 0"
+            return self.parked_why
+        if self.quota.tokens_per_day is not None:
+            return f"{self._day_tokens:.0f} of {self.quota.tokens_per_day:.0f} tokens per day are used"
+        return None
+
+    def _take_back(self, reservation: Reservation, now_s: float) -> None:
         self.in_flight -= 1
-        self._day_tokens -= reservation.hold
+        self._correct_day(reservation, -reservation.hold)
         self._tokens.settle(reservation.tokens, 0, now_s)
-        self._token_pace.corrected(-reservation.hold)
-
-    def _give_back_request(self, reservation: Reservation, now_s: float) -> None:
         self._requests.settle(reservation.requests, 0, now_s)
-        self._request_pace.corrected(-1)
+        self._token_pace.turned_away(reservation.hold, reservation.sent_at_s)
+        self._request_pace.turned_away(1, reservation.sent_at_s)
 
     def _pass(self, reservation: Reservation) -> None:
         self._token_pace.passed(reservation.sent_at_s)
@@ -165,14 +200,16 @@ class Pool:
     def _open_at(self, hold: float, now_s: float) -> float:
         """Return when the pool is neither parked nor paced nor out of its day's tokens."""
         open_s = max(self.parked_until_s, self._token_pace.ready_at(now_s), self._request_pace.ready_at(now_s))
-        self._turn_day(now_s)
-        if self.quota.tokens_per_day is not None and self._day_tokens + hold > self.quota.tokens_per_day:
-            return max(open_s, self._day_ends_at_s)
-        return open_s
+        return open_s if hold <= self.day_left(now_s) else max(open_s, self._day_ends_at_s)
+
+    def _correct_day(self, reservation: Reservation, difference: float) -> None:
+        if reservation.sent_at_s >= self._day_began_at_s:  # what was taken yesterday is not given back today
+            self._day_tokens += difference
 
     def _turn_day(self, now_s: float) -> None:
         if now_s >= self._day_ends_at_s:
             self._day_ends_at_s += DAY_S * (1 + (now_s - self._day_ends_at_s) // DAY_S)
+            self._day_began_at_s = self._day_ends_at_s - DAY_S
             self._day_tokens = 0.0
 
 

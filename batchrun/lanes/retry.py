@@ -7,6 +7,7 @@ import tenacity
 
 FIRST_WAIT_S = 1.0  # AWS: start at about 1 s, with jitter and a cap
 LONGEST_WAIT_S = 30.0
+MOST_DOUBLINGS = 10  # a lane short of capacity may be asked for hours, and 2**1024 is no float
 
 
 def retrying(sleep: Callable[[float], Awaitable[None]], chance: Random) -> tenacity.AsyncRetrying:
@@ -16,7 +17,8 @@ def retrying(sleep: Callable[[float], Awaitable[None]], chance: Random) -> tenac
     """
 
     def full_jitter(state: tenacity.RetryCallState) -> float:
-        ceiling_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (state.attempt_number - 1))
+        doublings = min(state.attempt_number - 1, MOST_DOUBLINGS)
+        ceiling_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**doublings)
         return chance.uniform(0, ceiling_s)
 
     return tenacity.AsyncRetrying(

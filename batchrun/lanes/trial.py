@@ -5,6 +5,7 @@ from batchrun.records import Request
 
 BUSY_THROTTLES = 5  # refusals by busy pools, before a row larger than all that was admitted asks for a rested one
 RESTED_THROTTLES = 5  # refusals by rested pools, before a row is taken never to fit; the design's number
+HOPELESS_THROTTLES = 20  # the same for a row that looks no larger than what was admitted: estimates err. A guess.
 REST_APART_S = 15.0  # between two of them: five span a minute, so no foreign tenant's full window explains them all
 
 
@@ -13,18 +14,17 @@ class Trial:
 
     __slots__ = (
         "attempts", "cost_usd", "failures", "fault", "request",
-        "rested_throttles", "rests_until_s", "sent_before", "throttles", "tried_rested",
+        "rested_throttles", "rests_until_s", "throttles", "tried_rested",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.attempts = 0  # calls that were not throttled
         self.failures = 0  # those of them that failed by the row's own doing, or may have
-        self.throttles = 0
+        self.throttles = 0  # for its tokens
         self.rested_throttles = 0
         self.tried_rested: frozenset[str] = frozenset()
         self.rests_until_s = 0.0
-        self.sent_before = False
         self.cost_usd = 0.0
         self.fault: Fault | None = None
 
@@ -32,7 +32,7 @@ class Trial:
         return f"Trial(row={self.request.row}, attempts={self.attempts}, throttles={self.throttles})"
 
     def throttled(self, pool: str, now_s: float, *, rested: bool) -> None:
-        """Note a refusal; one by a rested pool speaks against the row's size."""
+        """Note a refusal for too many tokens; one by a rested pool speaks against the row's size."""
         self.throttles += 1
         if rested:
             self.rested_throttles += 1

@@ -1,0 +1,1 @@
+"""Tests of what is known about Bedrock: the card, the fault table, bodies and answers."""
