@@ -8,16 +8,28 @@ from typing import Any
 
 
 def write_atomically(path: Path, text: str, *, sync: bool = True) -> None:
-    """Replace `path` by a file that holds `text`; without `sync` a power cut may bring the old one back."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    beside.replace(path)
+    """Replace `path` by a file that holds `text`; without `sync` a power cut may bring the old one back.
+
+    A lone surrogate in `text` is written as the escape that JSON has for it.
+    """
+    beside = beside_of(path)
+    try:
+        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     if sync:
         sync_folder(path.parent)
+
+
+def beside_of(path: Path) -> Path:
+    """Return where the next content of `path` is written; a kill may leave it there."""
+    return path.with_name(f".{path.name}.new")
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, sync: bool = True) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchrun.errors import InputError, StorageError
+from batchrun.storage.files import beside_of, sync_folder
 from batchrun.storage.manifest import Manifest, check_identity, read_manifest
 from batchrun.storage.ranges import Ranges
 from batchrun.storage.source import SourceFile
@@ -78,7 +79,11 @@ class Folder:
             raise StorageError(f"output.path {self.path}: {error.strerror}: {error.filename}") from error
 
     def move_aside(self) -> Path | None:
-        """Move an earlier output out of the way, deleting nothing; return where it went."""
+        """Move an earlier output out of the way, deleting nothing; return where it went.
+
+        The manifest goes last: whatever a kill leaves here is still the old output, and its logs are never taken for
+        those of a new one.
+        """
         if not self.manifest.exists():
             return None
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
@@ -88,9 +93,10 @@ class Folder:
         try:
             aside.mkdir()
             # The lock stays: this run holds it, and the folder's name must not be without an owner for a moment.
-            for entry in sorted(self.path.iterdir()):
+            for entry in sorted(self.path.iterdir(), key=lambda entry: (entry == self.manifest, entry)):
                 if entry != self.lock:
                     entry.rename(aside / entry.name)
+            sync_folder(self.path)
         except OSError as error:
             raise StorageError(f"--fresh: cannot move {self.path} to {aside}: {error.strerror}") from error
         return aside
@@ -101,9 +107,14 @@ class Folder:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def _foreign(self) -> list[str]:
-        ours = {"data", "wal", "tmp", "lock"}
+        """Name what a start that was killed before it wrote its manifest cannot have left."""
+        ours = {folder.name for folder in (self.data, self.wal, self.tmp)} | {
+            self.lock.name,
+            beside_of(self.manifest).name,
+        }
         strangers = [entry.name for entry in self.path.iterdir() if entry.name not in ours]
-        return sorted(strangers) + sorted(entry.name for entry in self.path.glob("data/*"))
+        inside = [entry for folder in (self.data, self.wal, self.tmp) for entry in folder.glob("*")]
+        return sorted(strangers) + sorted(str(entry.relative_to(self.path)) for entry in inside)
 
 
 @dataclass(frozen=True, slots=True)

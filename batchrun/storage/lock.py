@@ -29,9 +29,12 @@ class FolderLock:
             raise StorageError(f"{self._path}: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(descriptor)
             raise LockedError(f"{self._path.parent}: another run holds this output: {holder(self._path)}") from error
+        except OSError as error:
+            os.close(descriptor)
+            raise StorageError(f"{self._path}: this file system has no locks: {error.strerror}") from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, _holder_line())
         self._descriptor = descriptor
@@ -58,3 +61,18 @@ def holder(path: Path) -> str:
 def _holder_line() -> bytes:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     return json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode()
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a run holds the lock now."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,6 +1,7 @@
 """The manifest: what an output belongs to, in which order its input files stand, and how far its rows are cut."""
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from batchrun.storage.files import write_json
 from batchrun.storage.source import SourceFile
 
 FORMAT = 1
+FILES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def read_manifest(path: Path) -> Manifest:
             stretches=tuple(content["stretches"]),
             regions=tuple(content["regions"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise StorageError(f"{path}: cannot be read as a manifest: {error}") from error
 
 
@@ -83,7 +85,7 @@ def check_identity(output: Path, old: Manifest, identity: Mapping[str, Any], fil
         for key in sorted({*old.identity, *identity})
         if old.identity.get(key) != identity.get(key)
     ]
-    differs += _file_differences(old.files, files)
+    differs += [f"  {line}" for line in file_differences(old.files, files)]
     if differs:
         listed = "\n".join(differs)
         raise InputError(
@@ -92,18 +94,20 @@ def check_identity(output: Path, old: Manifest, identity: Mapping[str, Any], fil
         )
 
 
-def _file_differences(old: Sequence[SourceFile], new: Sequence[SourceFile]) -> list[str]:
+def file_differences(old: Sequence[SourceFile], new: Sequence[SourceFile]) -> list[str]:
+    """Return a line for each input file that is missing, new or changed; the first 20 and how many more."""
     before = {file.name: file for file in old}
     now = {file.name: file for file in new}
-    lines = [f"  input file {name}: missing" for name in before if name not in now]
-    lines += [f"  input file {name}: new" for name in now if name not in before]
+    lines = [f"input file {name}: missing" for name in before if name not in now]
+    lines += [f"input file {name}: new" for name in now if name not in before]
     lines += [
-        f"  input file {name}: changed ({before[name].rows} rows, {before[name].size_bytes} bytes before; "
+        f"input file {name}: changed ({before[name].rows} rows, {before[name].size_bytes} bytes before; "
         f"{file.rows} rows, {file.size_bytes} bytes now)"
         for name, file in now.items()
         if name in before and not file.is_same_content(before[name])
     ]
-    return lines[:20] + ([f"  and {len(lines) - 20} further input files"] if len(lines) > 20 else [])
+    shown = lines[:FILES_SHOWN]
+    return shown + ([f"and {len(lines) - FILES_SHOWN} further input files"] if len(lines) > FILES_SHOWN else [])
 
 
 def _shown(value: object) -> str:

@@ -1,43 +1,23 @@
-"""Parts: a range's outcomes as one Parquet file that proves its own bytes.
+"""Parts: a range's outcomes, streamed in small row groups into one Parquet file that appears whole or not at all."""
 
-The footer carries the part's number, rows, sums and a SHA-256 of the whole file, taken with the digest's own place
-filled with zeros and written into that place afterwards. A flipped byte anywhere shows.
-"""
-
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchrun.errors import StorageError
-from batchrun.records import Outcome, Totals, Usage
+from batchrun.records import Outcome, Totals
 from batchrun.storage.files import sync_folder
+from batchrun.storage.part_facts import KEY, PartFacts, sign
 from batchrun.storage.ranges import Range
-from batchrun.storage.schema import FEW_VALUES, result_columns
+from batchrun.storage.schema import FEW_VALUES, RESULT, result_columns
 
-ROW_GROUP_BYTES = 4_000_000  # of text; a reader of the result needs no more memory than a few of these
+ROW_GROUP_BYTES = 4_000_000  # plain; a reader of the result needs no more memory than a few of these
 ROWS_PER_CHUNK = 256
-KEY = b"batchrun"
-_NO_DIGEST = "0" * 64
-
-
-@dataclass(frozen=True, slots=True)
-class PartFacts:
-    """What a part says of itself."""
-
-    number: int
-    first_row: int
-    last_row: int
-    run_id: str
-    emulated: bool
-    totals: Totals
-    digest: str = _NO_DIGEST
+# Statistics of the other columns would repeat pieces of prompts and answers in the footer.
+STATISTICS = ["row", "status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,53 +34,39 @@ class Target:
 def write_part(
     target: Target, of: Range, totals: Totals, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]
 ) -> Path:
-    """Stream a range's outcomes, in row order, into its part; it appears in data/ whole and synced, or not at all."""
+    """Stream a range's outcomes, in row order, into its part; it appears in data/ whole and synced, or not at all.
+
+    Raises OSError if it cannot be written; nothing of it is left then.
+    """
     beside, final = target.tmp / of.part_name, target.data / of.part_name
-    facts = PartFacts(of.number, of.first_row, of.stop_row - 1, target.run_id, target.emulated, totals)
-    writer = pq.ParquetWriter(
-        beside, target.schema, compression="zstd", use_dictionary=FEW_VALUES, write_page_checksum=True
-    )
-    with writer:
-        for table in _row_groups(target.schema, outcomes, kept):
-            writer.write_table(table, row_group_size=max(1, table.num_rows))
-        writer.add_key_value_metadata({KEY.decode(): json.dumps(asdict(facts))})
-    _sign(beside)
-    beside.rename(final)
+    facts = PartFacts(of.number, of.first_row, of.last_row, target.run_id, target.emulated, totals)
+    try:
+        with pq.ParquetWriter(
+            beside,
+            target.schema,
+            compression="zstd",
+            use_dictionary=FEW_VALUES,
+            write_statistics=STATISTICS,
+            write_page_checksum=True,
+        ) as writer:
+            for table in _row_groups(target.schema, outcomes, kept):
+                writer.write_table(table, row_group_size=table.num_rows)
+            writer.add_key_value_metadata({KEY.decode(): facts.to_json()})
+        sign(beside, facts)
+        beside.rename(final)
+    except BaseException:
+        beside.unlink(missing_ok=True)  # on a full disk, half a part would keep the log from growing
+        raise
     sync_folder(target.data)
     return final
 
 
-def read_facts(path: Path) -> PartFacts:
-    """Read what a part says of itself.
-
-    Raises StorageError if the file is no part.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            told = json.loads(file.metadata.metadata[KEY])
-        totals = told.pop("totals")
-        return PartFacts(**told, totals=Totals(**{**totals, "usage": Usage(**totals["usage"])}))
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise StorageError(f"{path}: not a part of a batchrun output: {_short(error)}") from error
-
-
-def digest_of(path: Path, digest: str) -> str:
-    """Return the SHA-256 of a file with the one place that holds `digest` filled with zeros."""
-    with path.open("rb") as file:
-        return _digest(file, _place(file, digest), len(digest))
-
-
 def _row_groups(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    names = [name for name in schema.names if name not in result_columns([])]
-    carried = _Carried(kept) if names else None
     chunks: list[pa.RecordBatch] = []
     size_bytes = 0
-    for some in _chunked(outcomes):
-        columns: dict[str, Any] = dict(result_columns(some))
-        if carried is not None:
-            columns |= carried.take(len(some))
-        chunks.append(pa.RecordBatch.from_arrays([_array(columns[f.name], f.type) for f in schema], schema=schema))
-        size_bytes += chunks[-1].nbytes
+    for chunk in _chunks(schema, outcomes, kept):
+        chunks.append(chunk)
+        size_bytes += chunk.nbytes
         if size_bytes >= ROW_GROUP_BYTES:
             yield pa.Table.from_batches(chunks)
             chunks, size_bytes = [], 0
@@ -108,78 +74,47 @@ def _row_groups(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[p
         yield pa.Table.from_batches(chunks)
 
 
-def _chunked(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
-    """Yield up to ROWS_PER_CHUNK outcomes at a time, fewer where their texts are long."""
+def _chunks(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield small batches of whole result rows: few where answers or carried-over cells are long."""
+    carries = len(schema) > 1 + len(RESULT)
+    carried = _Carried(kept)
     some: list[Outcome] = []
-    size_bytes = 0
+    size_bytes, most = 0, ROWS_PER_CHUNK
     for outcome in outcomes:
+        if not some and carries:
+            most = carried.at_hand()
         some.append(outcome)
         size_bytes += len(outcome.text or "")
-        if len(some) >= ROWS_PER_CHUNK or size_bytes >= ROW_GROUP_BYTES // 4:
-            yield some
+        if len(some) >= most or size_bytes >= ROW_GROUP_BYTES // 4:
+            yield _batch(schema, some, carried)
             some, size_bytes = [], 0
     if some:
-        yield some
+        yield _batch(schema, some, carried)
 
 
 class _Carried:
-    """Deals out the spooled columns in pieces of the asked length."""
+    """Deals out the spooled columns in slices of the batches that they came in."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         self._batches = iter(batches)
         self._rest: pa.RecordBatch | None = None
 
+    def at_hand(self) -> int:
+        """Return how many rows can be taken at once: at least 1."""
+        while self._rest is None or not self._rest.num_rows:
+            self._rest = next(self._batches, None)
+            if self._rest is None:
+                raise OSError("the spool of carried-over columns has fewer rows than the log")
+        return min(int(self._rest.num_rows), ROWS_PER_CHUNK)
+
     def take(self, rows: int) -> dict[str, pa.Array]:
-        pieces: list[pa.RecordBatch] = []
-        while rows:
-            batch = self._rest if self._rest is not None else next(self._batches)
-            pieces.append(batch.slice(0, rows))
-            self._rest = batch.slice(rows) if batch.num_rows > rows else None
-            rows -= pieces[-1].num_rows
-        table = pa.Table.from_batches(pieces).combine_chunks()
-        return {name: table.column(name).chunk(0) for name in table.column_names}
+        """Return the columns of the next rows; none where nothing is carried over."""
+        if self._rest is None:
+            return {}
+        piece, self._rest = self._rest.slice(0, rows), self._rest.slice(rows)
+        return dict(zip(piece.schema.names, piece.columns, strict=True))
 
 
-def _array(values: Sequence[object] | pa.Array, kind: pa.DataType) -> pa.Array:
-    return values if isinstance(values, pa.Array) else pa.array(values, kind)
-
-
-def _sign(path: Path) -> None:
-    with path.open("r+b") as file:
-        place = _place(file, _NO_DIGEST)
-        digest = _digest(file, place, len(_NO_DIGEST))
-        file.seek(place)
-        file.write(digest.encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _digest(file: BinaryIO, place: int, length: int) -> str:
-    """Hash the file with `length` bytes at `place` read as zeros."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    left = place
-    while left:
-        piece = file.read(min(left, 1 << 20))
-        digest.update(piece)
-        left -= len(piece)
-    digest.update(_NO_DIGEST[:length].encode())
-    file.seek(place + length)
-    while piece := file.read(1 << 20):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _place(file: BinaryIO, digest: str) -> int:
-    """Return where the digest stands in the footer [bytes from the start]."""
-    file.seek(-8, os.SEEK_END)
-    footer_bytes = int.from_bytes(file.read(4), "little") + 8
-    start = file.seek(-footer_bytes, os.SEEK_END)
-    place = file.read().rfind(b'"digest": "' + digest.encode())
-    if place < 0:
-        raise ValueError("its footer holds no digest")
-    return start + place + len(b'"digest": "')
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _batch(schema: pa.Schema, some: Sequence[Outcome], carried: _Carried) -> pa.RecordBatch:
+    columns: dict[str, Any] = {**result_columns(some), **carried.take(len(some))}
+    return pa.record_batch([columns[field.name] for field in schema], schema=schema)

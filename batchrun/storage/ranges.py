@@ -4,6 +4,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+SPOOL_SUFFIX = ".kept.arrow"
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -19,15 +21,32 @@ class Range:
         return self.stop_row - self.first_row
 
     @property
+    def last_row(self) -> int:
+        """Return the number of its last row, one below the first where it is empty."""
+        return self.stop_row - 1
+
+    @property
     def part_name(self) -> str:
         """Return the file name of its part."""
         return f"part-{self.number:06d}.parquet"
+
+    @property
+    def log_name(self) -> str:
+        """Return the file name of its write-ahead log."""
+        return f"{self.number:06d}.log"
+
+    @property
+    def spool_name(self) -> str:
+        """Return the file name of its spool."""
+        return f"{self.number:06d}{SPOOL_SUFFIX}"
 
 
 class Ranges:
     """All ranges of an output, from the stretches of rows that its runs took on, one after the other.
 
     A first run limited to 2,500 rows and a second without a limit make two stretches: [2500, 7500] of 10,000 rows.
+    An input without rows makes one empty stretch, and that one empty range: its part holds no row but the schema, so
+    that a reader of the folder finds an empty table. It stays the first part when the input grows.
     """
 
     def __init__(self, stretches: Iterable[int], rows_per_part: int) -> None:
@@ -64,6 +83,9 @@ class Ranges:
         number = first_row = 0
         for stretch in self.stretches:
             end = first_row + stretch
+            if not stretch:
+                yield Range(number, first_row, end)
+                number += 1
             while first_row < end:
                 stop_row = min(first_row + self.rows_per_part, end)
                 yield Range(number, first_row, stop_row)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from batchrun.errors import InputError
 from batchrun.records import Outcome
@@ -34,28 +35,43 @@ FEW_VALUES = ["status", "stop_reason", "endpoint", "inference_id", "source_regio
 def result_schema(kept: Sequence[pa.Field]) -> pa.Schema:
     """Return the schema of parts that carry the input columns `kept`, the id column first among them.
 
-    Raises InputError if one of them has a result column's name.
+    Raises InputError if one of them has a result column's name, comes twice, or is of a type that Parquet cannot hold.
     """
     names = {ROW.name, "answer", *(field.name for field in RESULT)}
+    carried: list[pa.Field] = []
     for field in kept:
         if field.name in names:
             raise InputError(f"input column {field.name!r} has the name of a result column; leave it out or rename it")
-    # A column carried over may hold nulls whatever its file said of it.
-    return pa.schema([ROW, *(pa.field(field.name, field.type) for field in kept), *RESULT])
+        if any(field.name == other.name for other in carried):
+            raise InputError(f"input column {field.name!r} is named twice in input.id and input.keep")
+        # A column carried over may hold nulls whatever its file said of it.
+        carried.append(pa.field(field.name, field.type))
+        try:
+            stored_schema(pa.schema(carried[-1:]))
+        except pa.ArrowException as error:
+            raise InputError(f"input column {field.name!r}: Parquet cannot hold {field.type}: {error}") from error
+    return pa.schema([ROW, *carried, *RESULT])
 
 
-def result_columns(outcomes: Sequence[Outcome]) -> dict[str, list[object]]:
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that a Parquet file with this one reads back: seconds, say, become milliseconds."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    return pq.read_schema(pa.BufferReader(sink.getvalue()))
+
+
+def result_columns(outcomes: Sequence[Outcome]) -> dict[str, pa.Array]:
     """Return the result columns of some rows, by name; tokens of rows that were never answered are null."""
-    answered = [one if one.stop_reason is not None else None for one in outcomes]
-    return {
+    answered = [one.usage if one.stop_reason is not None else None for one in outcomes]
+    columns: dict[str, list[object]] = {
         "row": [one.row for one in outcomes],
         "status": [one.status.value for one in outcomes],
         "text": [one.text for one in outcomes],
         "stop_reason": [one.stop_reason for one in outcomes],
-        "input_tokens": [one and one.usage.input for one in answered],
-        "output_tokens": [one and one.usage.output for one in answered],
-        "cache_read_tokens": [one and one.usage.cache_read for one in answered],
-        "cache_write_tokens": [one and one.usage.cache_write for one in answered],
+        "input_tokens": [usage and usage.input for usage in answered],
+        "output_tokens": [usage and usage.output for usage in answered],
+        "cache_read_tokens": [usage and usage.cache_read for usage in answered],
+        "cache_write_tokens": [usage and usage.cache_write for usage in answered],
         "cost_usd": [one.cost_usd for one in outcomes],
         "endpoint": [one.endpoint for one in outcomes],
         "inference_id": [one.inference_id for one in outcomes],
@@ -66,11 +82,22 @@ def result_columns(outcomes: Sequence[Outcome]) -> dict[str, list[object]]:
         "request_id": [one.request_id for one in outcomes],
         "error_code": [one.error_code for one in outcomes],
         "error_message": [one.error_message for one in outcomes],
-        "finished_at": [_milliseconds(one.finished_at) for one in outcomes],
+        "finished_at": [one.finished_at or None for one in outcomes],
     }
+    return {field.name: _array(columns[field.name], field.type) for field in (ROW, *RESULT)}
 
 
-def _milliseconds(moment: str) -> int:
-    from datetime import datetime
+def _array(values: list[object], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.string()).cast(kind)  # ISO 8601; Arrow parses it faster than Python
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        return pa.array([_sayable(value) for value in values], kind)
 
-    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+def _sayable(value: object) -> object:
+    """Return text without lone surrogates: JSON can spell them, and so can a model, but no Parquet file."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,59 +1,106 @@
 """The write-ahead log of one range: a line per call sent and per outcome, so that a killed run loses neither.
 
-A line is a checksum, a space and JSON. `sent` lines come before a call goes out, with the most that it may cost;
-`unsettled` lines say that a call's end stays unknown; an `outcome` line is a row's end. The log is written to the
-kernel at once: a killed process loses nothing of it, and rows paid for twice are at most those in flight.
+`sent` lines come before a call goes out, with the most that it may cost; `unsettled` lines say that a call's end stays
+unknown; an `outcome` line is a row's end. The log is written to the kernel at once: a killed process loses nothing of
+it, and rows paid for twice are at most those in flight.
 """
 
-import json
+import errno
 import os
-import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from batchrun.records import Outcome, Status, Totals, Usage
+from batchrun.records import Outcome, Totals
+from batchrun.storage.log_lines import content_of, line_of, outcome_line, outcome_of
 from batchrun.storage.ranges import Range
+from batchrun.storage.sums import Sums
 
 _UNSEEN = -1
+_READ_BYTES = 4096  # most lines fit; a longer one takes a second read
 
 
-@dataclass(slots=True)
 class Replay:
-    """What a log said when it was opened again."""
+    """What a log says, read line by line. Memory: 8 bytes a row, and the calls without an end."""
 
-    torn_lines: int = 0
-    in_flight: dict[int, float] = field(default_factory=dict)  # rows sent without an end, with their worst cost [USD]
+    def __init__(self, of: Range, lines: Iterable[bytes]) -> None:
+        self.sums = Sums()
+        self.torn_lines = 0  # torn, damaged, or of rows that are not this range's
+        self.end = 0  # of the last whole line [bytes]
+        self.in_flight: dict[int, float] = {}  # rows sent without an end, with their worst cost [USD]
+        self.offsets = array("q", [_UNSEEN]) * of.rows
+        self._of = of
+        for line in lines:
+            if not line.endswith(b"\n"):
+                self.torn_lines += 1
+                break
+            content = content_of(line)
+            if content is None or not self._take(content):
+                self.torn_lines += 1
+            self.end += len(line)
+
+    def __repr__(self) -> str:
+        return f"Replay({self.sums.rows} of {self._of.rows} rows, {self.torn_lines} torn lines)"
+
+    def _take(self, content: Mapping[str, Any]) -> bool:
+        """Take a line's content; return whether it is about a row of this range."""
+        if "outcome" in content:
+            outcome = outcome_of(content["outcome"])
+            place = outcome.row - self._of.first_row
+            if not 0 <= place < self._of.rows:
+                return False
+            self.in_flight.pop(outcome.row, None)
+            if self.offsets[place] == _UNSEEN:  # the first of two counts, as it would have without a kill
+                self.offsets[place] = self.end
+                self.sums.add(outcome)
+            return True
+        row = content.get("sent", content.get("unsettled"))
+        if row is None or not self._of.first_row <= row < self._of.stop_row:
+            return False
+        if "sent" in content:
+            self.in_flight[row] = content["usd"]
+        else:
+            self.in_flight.pop(row, None)
+            self.sums.unsettled_usd += content["usd"]
+        return True
+
+
+def read_log(path: Path, of: Range) -> Replay:
+    """Return what a log says, and leave it as it is."""
+    with path.open("rb") as file:
+        return Replay(of, file)
 
 
 class RangeLog:
-    """The open log of a range: appends, and knows where each row's outcome stands. Memory: 8 bytes a row."""
+    """The open log of a range: appends, and knows where each row's outcome stands."""
 
     def __init__(self, path: Path, of: Range) -> None:
         self.range = of
-        self.totals = Totals()
-        self.replay = Replay()
-        self._offsets = array("q", [_UNSEEN]) * of.rows
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            self._end = self._read_back()
+            self.replay = read_log(path, of)
+            self._sums, self._offsets, self._end = self.replay.sums, self.replay.offsets, self.replay.end
             os.ftruncate(self._descriptor, self._end)
-            for row, worst_usd in list(self.replay.in_flight.items()):
+            for row, worst_usd in self.replay.in_flight.items():
                 self.unsettled(row, worst_usd)
         except BaseException:
             os.close(self._descriptor)
             raise
 
     def __repr__(self) -> str:
-        return f"RangeLog({self._path.name}, {self.totals.rows} of {self.range.rows} rows)"
+        return f"RangeLog({self._path.name}, {self._sums.rows} of {self.range.rows} rows)"
+
+    @property
+    def totals(self) -> Totals:
+        """Return the sums over the outcomes so far."""
+        return self._sums.totals
 
     @property
     def complete(self) -> bool:
         """Tell whether every row of the range has its outcome."""
-        return self.totals.rows == self.range.rows
+        return self._sums.rows == self.range.rows
 
     def has(self, row: int) -> bool:
         """Tell whether `row` has its outcome."""
@@ -61,12 +108,12 @@ class RangeLog:
 
     def sent(self, row: int, worst_usd: float) -> None:
         """Note that a call for `row` goes out now and may cost up to `worst_usd`."""
-        self._append(b'{"sent":%d,"usd":%.9f}' % (row, worst_usd))
+        self._append(line_of(b'{"sent":%d,"usd":%.9f}' % (row, worst_usd)))
 
     def unsettled(self, row: int, worst_usd: float) -> None:
         """Note that a call for `row` ended unknown: it may have been billed, up to `worst_usd`."""
-        self._append(b'{"unsettled":%d,"usd":%.9f}' % (row, worst_usd))
-        self.totals += Totals(unsettled_usd=worst_usd)
+        self._append(line_of(b'{"unsettled":%d,"usd":%.9f}' % (row, worst_usd)))
+        self._sums.unsettled_usd += worst_usd
 
     def append(self, outcome: Outcome) -> None:
         """Write a row's outcome, its only one."""
@@ -74,90 +121,38 @@ class RangeLog:
         if self._offsets[place] != _UNSEEN:
             raise ValueError(f"row {outcome.row} has an outcome already")
         start = self._end
-        self._append(json.dumps({"outcome": _as_dict(outcome)}, separators=(",", ":")).encode())
+        self._append(outcome_line(outcome))
         self._offsets[place] = start
-        self._count(outcome)
+        self._sums.add(outcome)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Yield the outcomes in row order, read from the file one by one."""
-        with os.fdopen(os.dup(self._descriptor), "rb", buffering=1 << 16) as file:
-            for offset in self._offsets:
-                file.seek(offset)
-                yield _outcome(json.loads(file.readline()[9:])["outcome"])
+        """Yield the outcomes in row order, read from the file one by one.
+
+        Raises OSError if a line does not read back as it was written; the next start then sends its row again.
+        """
+        for row, offset in enumerate(self._offsets, self.range.first_row):
+            content = content_of(self._line(offset)) if offset != _UNSEEN else None
+            if content is None:
+                raise OSError(errno.EIO, f"the outcome of row {row} does not read back", str(self._path))
+            yield outcome_of(content["outcome"])
 
     def close(self) -> None:
         """Close the file; it stays."""
         os.close(self._descriptor)
 
+    def _line(self, offset: int) -> bytes:
+        """Return the line that begins at `offset`; reads in place, since rows end in another order than theirs."""
+        length = _READ_BYTES
+        while True:
+            piece = os.pread(self._descriptor, length, offset)
+            stop = piece.find(b"\n") + 1
+            if stop or len(piece) < length:
+                return piece[:stop]
+            length *= 4
+
     def _append(self, line: bytes) -> None:
-        whole = b"%08x %s\n" % (zlib.crc32(line), line)
-        written = os.write(self._descriptor, whole)
-        if written != len(whole):
+        written = os.write(self._descriptor, line)
+        if written != len(line):
             os.ftruncate(self._descriptor, self._end)
-            raise OSError(28, f"only {written} of {len(whole)} bytes fitted")
+            raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fitted", str(self._path))
         self._end += written
-
-    def _count(self, outcome: Outcome) -> None:
-        self.totals += Totals(1, {outcome.status.value: 1}, outcome.usage, outcome.cost_usd)
-
-    def _read_back(self) -> int:
-        """Read what an earlier run wrote; return where the last whole line ends [bytes]."""
-        end = 0
-        with os.fdopen(os.dup(self._descriptor), "rb", buffering=1 << 16) as file:
-            for offset, line in _lines(file):
-                if not line.endswith(b"\n"):
-                    self.replay.torn_lines += 1
-                    break
-                end = offset + len(line)
-                entry = _entry(line)
-                if entry is None:
-                    self.replay.torn_lines += 1
-                else:
-                    self._take(entry, offset)
-        return end
-
-    def _take(self, entry: Mapping[str, Any], offset: int) -> None:
-        if "sent" in entry:
-            self.replay.in_flight[entry["sent"]] = entry["usd"]
-        elif "unsettled" in entry:
-            self.replay.in_flight.pop(entry["unsettled"], None)
-            self.totals += Totals(unsettled_usd=entry["usd"])
-        elif "outcome" in entry:
-            outcome = _outcome(entry["outcome"])
-            self.replay.in_flight.pop(outcome.row, None)
-            place = outcome.row - self.range.first_row
-            if self._offsets[place] == _UNSEEN:
-                self._offsets[place] = offset
-                self._count(outcome)
-
-
-def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    for line in file:
-        yield offset, line
-        offset += len(line)
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """Return what a line says, None if its checksum does not fit it."""
-    try:
-        if int(line[:8], 16) != zlib.crc32(line[9:-1]):
-            return None
-        entry: dict[str, Any] = json.loads(line[9:])
-    except ValueError:
-        return None
-    return entry
-
-
-_PLAIN = tuple(one.name for one in fields(Outcome) if one.name != "usage")
-
-
-def _as_dict(outcome: Outcome) -> dict[str, Any]:
-    entry = {name: value for name in _PLAIN if (value := getattr(outcome, name)) is not None}
-    usage = outcome.usage
-    entry["usage"] = [usage.input, usage.output, usage.cache_read, usage.cache_write]
-    return entry
-
-
-def _outcome(entry: dict[str, Any]) -> Outcome:
-    return Outcome(**{**entry, "status": Status(entry["status"]), "usage": Usage(*entry["usage"])})

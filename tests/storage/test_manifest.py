@@ -1,0 +1,127 @@
+"""The manifest comes back as it was written, and names all in which another job differs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batchrun.errors import InputError, StorageError
+from batchrun.storage.files import write_atomically, write_json
+from batchrun.storage.manifest import Manifest, check_identity, file_differences, read_manifest
+from tests.storage.outputs import Made, make
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return make(tmp_path)
+
+
+def check(made: Made, **changes: object) -> None:
+    check_identity(made.folder.path, made.manifest, {**made.manifest.identity, **changes}, made.source.files)
+
+
+def test_a_manifest_comes_back_as_it_was_written(made: Made) -> None:
+    again = read_manifest(made.folder.manifest)
+
+    assert again == made.manifest
+    assert again.stretches == (10,)
+    assert not again.emulated
+
+
+def test_regions_add_up(made: Made) -> None:
+    assert made.manifest.with_regions(["eu-west-1", "us-east-1"]).regions == ("eu-west-1", "us-east-1")
+
+
+def test_the_same_job_passes(made: Made) -> None:
+    check(made)
+
+
+def test_every_key_that_differs_is_named_with_both_values(made: Made) -> None:
+    with pytest.raises(InputError) as told:
+        check(made, **{"input.id": None, "generation.top_p": 0.5})
+
+    assert str(told.value) == (
+        f"{made.folder.path}: the output belongs to another job:\n"
+        "  generation.top_p: was unset, is 0.5\n"
+        '  input.id: was "id", is unset\n'
+        "Put these back, choose another output.path, or start anew with --fresh (it moves the old output aside)."
+    )
+
+
+def test_missing_new_and_changed_files_are_told_apart(made: Made) -> None:
+    (file,) = made.source.files
+    others = [replace(file, name="a"), replace(file, name="b"), replace(file, name="c")]
+    now = [others[0], replace(others[1], size_bytes=7, rows=1), replace(file, name="d")]
+
+    assert file_differences(others, now) == [
+        "input file c: missing",
+        "input file d: new",
+        f"input file b: changed (10 rows, {file.size_bytes} bytes before; 1 rows, 7 bytes now)",
+    ]
+
+
+def test_a_new_time_of_change_alone_is_no_difference(made: Made) -> None:
+    (file,) = made.source.files
+
+    assert file_differences([file], [replace(file, mtime_ns=1)]) == []
+
+
+def test_hundreds_of_differing_files_make_few_lines(made: Made) -> None:
+    (file,) = made.source.files
+    lines = file_differences([replace(file, name=f"{number:03d}") for number in range(300)], [])
+
+    assert len(lines) == 21
+    assert lines[-1] == "and 280 further input files"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 1}',
+        "\ud83d",
+        '{"format": 1, "run_id": "", "job": "", "identity": {}, "files": [{}]}',
+    ],
+)
+def test_what_is_no_manifest_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "manifest.json"
+    write_atomically(path, content)
+
+    with pytest.raises(StorageError, match=r"manifest\.json: cannot be read as a manifest"):
+        read_manifest(path)
+
+
+def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    write_json(path, {"format": 2})
+
+    with pytest.raises(StorageError, match="manifest format 2, this batchrun reads 1"):
+        read_manifest(path)
+
+
+def test_an_emulated_output_says_so(made: Made) -> None:
+    manifest: Manifest = replace(made.manifest, identity={**made.manifest.identity, "answers": "emulator"})
+
+    assert manifest.emulated
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"n": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"n": object()})
+    path.with_name("is-a-folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_atomically(path.with_name("is-a-folder"), "text")
+
+    assert path.read_text() == '{\n "n": 1\n}\n'
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.json", "is-a-folder"]
+
+
+def test_text_that_utf_8_cannot_spell_is_still_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"message": "a\ud83db é"})
+
+    assert path.read_bytes() == b'{\n "message": "a\\ud83db \xc3\xa9"\n}\n'
