@@ -13,7 +13,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types bench clean
+.PHONY: help install install-dev demo run plan test check format lint types bench memory clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ check: lint types test ## the only gate: format, lint, types, tests
 
 bench: install-dev ## compare a bare aioboto3 loop and batchrun on the same loopback server
 	$(BIN)/python -m tests.bench
+
+memory: install-dev ## measure the peak memory of long runs, of a huge row group and of long answers
+	$(BIN)/python -m tests.memory
 
 clean: ## remove what builds and runs left here, but no results
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache

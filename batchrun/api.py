@@ -44,6 +44,7 @@ from batchrun.storage.parts import Target
 from batchrun.storage.ranges import Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import Source, scan
+from batchrun.storage.verify import verify as verify_output
 
 OTHER_FILES = 200  # file descriptors left to logs, input, imports and the loop
 
@@ -70,9 +71,12 @@ def run(job: Path | str | JobSpec, options: RunOptions | None = None) -> dict[st
 
 
 async def arun(
-    job: Path | str | JobSpec, options: RunOptions | None = None, transport: Transport | None = None
+    job: Path | str | JobSpec,
+    options: RunOptions | None = None,
+    transport: Transport | None = None,
+    clock: Clock | None = None,
 ) -> dict[str, Any]:
-    """Do what `run` does, inside an event loop; `transport` stands in for the SDK's.
+    """Do what `run` does, inside an event loop; `transport` and `clock` stand in for the SDK's and the machine's.
 
     Signals are listened to only in the main thread.
     """
@@ -86,9 +90,21 @@ async def arun(
             if options.fresh:
                 folder.move_aside()
                 folder.make()
-            return await _Run(ready, folder, source, options).run(transport)
+            return await _Run(ready, folder, source, options, clock or Clock()).run(transport)
     except OSError as error:
         raise StorageError(f"{folder.path}: {error.strerror or error}: {error.filename or ''}") from error
+
+
+def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str]:
+    """Return what is wrong with a job's output, a line each; nothing means that every row has its one result.
+
+    Raises JobError or InputError if the job itself is wrong.
+    """
+    ready = make_ready(load(job, overrides))
+    folder = Folder(ready.spec.output.path)
+    source = scan_input(ready, folder)
+    allows = MaxFailed(ready.spec.limits.max_failed).allows
+    return verify_output(folder, source, rows_wanted(ready, source), ready.spec.input.id, allows)
 
 
 def load(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> JobSpec:
@@ -119,12 +135,12 @@ def rows_wanted(ready: ReadyJob, source: Source) -> int:
 class _Run:
     """One start of a run over a folder that it holds the lock of."""
 
-    def __init__(self, ready: ReadyJob, folder: Folder, source: Source, options: RunOptions) -> None:
+    def __init__(self, ready: ReadyJob, folder: Folder, source: Source, options: RunOptions, clock: Clock) -> None:
         self._ready = ready
         self._folder = folder
         self._source = source
         self._options = options
-        self._clock = Clock()
+        self._clock = clock
         self._tally = Tally(self._clock.now_s())
         self._cpu_began_s = time.process_time()
         for warning in ready.warnings:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pyarrow as pa
@@ -48,15 +48,24 @@ class Backlog:
         self._taking = anyio.Lock(fast_acquire=True)
         self._send, self._receive = anyio.create_memory_object_stream[list[InputRow]](1)
         self._range_closed = anyio.Event()
+        self._stopped = False
         self.waiting = 0  # workers that wait for the reader
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
     async def read(self) -> None:
-        """Read all rows that the output lacks."""
+        """Read all rows that the output lacks, or until stopped."""
         with self._send:
             for first_row, stop_row in self._output.spans_to_read():
                 batches = self._read(first_row, stop_row)
                 while (batch := await anyio.to_thread.run_sync(next, batches, None)) is not None:
                     await self._pass(batch)
+                    if self._stopped:
+                        return
 
     async def next(self) -> InputRow | None:
         """Return the next row to send, None after the last."""
@@ -73,9 +82,11 @@ class Backlog:
         return self._rows.popleft()
 
     def stop(self) -> None:
-        """Hand out no more rows."""
+        """Hand out no more rows; the reader ends too, wherever it waits."""
+        self._stopped = True
         self._rows.clear()
         self._receive.close()
+        self._range_closed.set()
 
     def range_closed(self) -> None:
         """Go on reading if the number of open ranges held it up."""
@@ -84,6 +95,8 @@ class Backlog:
     async def _pass(self, batch: RowBatch) -> None:
         for first_row, piece in self._by_range(batch):
             while self._output.begins(first_row) and self._output.open_ranges >= MOST_OPEN_RANGES:
+                if self._stopped:
+                    return
                 self._range_closed = anyio.Event()
                 await self._range_closed.wait()
             rows = self._output.accept(first_row, piece.select(self._columns.kept))

@@ -1,1 +1,213 @@
-def main(): ...
+"""The command line: arguments in, text and exit codes out; the only file that prints."""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from batchrun.errors import BatchrunError, RunStopped
+
+# Everything heavy is imported in the commands: `batchrun --help` must not wait for pyarrow and the SDK.
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="One prompt per row of a Parquet dataset through Claude on Amazon Bedrock, at the account's quota.",
+)
+
+Job = Annotated[Path, typer.Argument(metavar="JOB.toml", help="The job file.", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the job file, such as limits.max_in_flight=50."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+EXIT_CODES = """
+Exit codes: 0 finished; 1 finished, but more rows failed than limits.max_failed; 2 the job file or the input is wrong,
+nothing was sent; 3 stopped early, run again to go on; 4 credentials, access or storage; 5 another run holds the output.
+"""
+
+
+@app.command(epilog=EXIT_CODES)
+def run(
+    job: Job,
+    sets: Set = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Move an earlier output aside and start anew.")] = False,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Run a job, or go on with it where it stopped."""
+    with _errors(as_json):
+        from batchrun.api import RunOptions
+        from batchrun.api import run as run_job
+        from batchrun.screen.summary import summary_text
+
+        summary = run_job(job, RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr))
+        print(json.dumps(summary) if as_json else summary_text(summary))
+    raise typer.Exit(summary["exit_code"])
+
+
+@app.command()
+def plan(
+    job: Job,
+    sets: Set = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
+    show: Annotated[int, typer.Option("--show", min=0, help="Show the first N rendered requests.", metavar="N")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show what a job would send, where, at what cost and in what time. Sends nothing."""
+    with _errors(as_json):
+        from batchrun.plan import plan as plan_job
+        from batchrun.screen.plan import plan_text
+
+        planned = plan_job(job, _overrides(sets, limit), show=show)
+        print(json.dumps(planned) if as_json else plan_text(planned))
+
+
+@app.command()
+def status(job: Job, sets: Set = None, as_json: Json = False) -> None:
+    """Show how a run stands, from another terminal too."""
+    with _errors(as_json):
+        from batchrun.api import load
+        from batchrun.screen.status import read_status, status_text
+        from batchrun.storage.folder import Folder
+
+        told = read_status(Folder(load(job, _overrides(sets)).output.path))
+        print(json.dumps(told) if as_json else status_text(told))
+
+
+@app.command()
+def verify(job: Job, sets: Set = None, as_json: Json = False) -> None:
+    """Prove an output: every input row has one result, and every part is whole. Exit 0, or 1 with what is wrong."""
+    with _errors(as_json):
+        from batchrun.api import verify as verify_job
+
+        wrong = verify_job(job, _overrides(sets))
+        if as_json:
+            print(json.dumps({"exit_code": 1 if wrong else 0, "wrong": wrong}))
+        else:
+            print("\n".join(wrong) if wrong else "verified: every row has its one result, every part is whole")
+    raise typer.Exit(1 if wrong else 0)
+
+
+@app.command()
+def lanes(
+    card: Annotated[str, typer.Option("--card", help="A shipped model card, or a path to one.")] = "claude-haiku-4-5",
+    as_json: Json = False,
+) -> None:
+    """List every lane of the model card: its ID, the Region to call and the Regions that may answer."""
+    with _errors(as_json):
+        from batchrun.bedrock.card import load_card
+        from batchrun.screen.lanes import lane_records, lanes_text
+
+        records = lane_records(load_card(card))
+        print(json.dumps(records) if as_json else lanes_text(records))
+
+
+@app.command()
+def emulate(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    window: Annotated[str | None, typer.Option(help="bucket, fixed or sliding.")] = None,
+    burst_s: Annotated[float | None, typer.Option("--burst-s", help="Seconds of quota that a bucket holds.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens per minute of each pool.")] = None,
+    rpm: Annotated[int | None, typer.Option(help="Requests per minute of each pool.")] = None,
+    rtt_ms: Annotated[float | None, typer.Option("--rtt-ms", help="Added to every answer, refusals too.")] = None,
+    latency_s: Annotated[float | None, typer.Option("--latency-s", help="Time to the first token.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="KIND=SHARE", help="Chaos; may be repeated.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the chaos.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with an [emulator] table.")] = None,
+) -> None:
+    """Run a local Bedrock on loopback until it is interrupted; GET /stats tells what it saw."""
+    with _errors(as_json=False):
+        from batchrun.emulator.server import EmulatorError, run_forever
+        from batchrun.jobspec.emulator import emulator_spec
+
+        given: dict[str, Any] = {"window": window, "burst_s": burst_s, "tpm": tpm, "rpm": rpm, "rtt_ms": rtt_ms}
+        given |= {"latency_s": latency_s, "seed": seed}
+        spec = emulator_spec(config, {key: value for key, value in given.items() if value is not None}, fault or [])
+        try:
+            run_forever(spec, port=port, on_ready=lambda url: print(f"emulating Bedrock on {url}", flush=True))
+        except EmulatorError as error:
+            raise BatchrunError(str(error)) from error
+
+
+@app.command()
+def init(
+    target: Annotated[Path, typer.Argument(metavar="JOB.toml", help="The file to write.")] = Path("job.toml"),
+) -> None:
+    """Write a commented job file to start from."""
+    with _errors(as_json=False):
+        from batchrun.jobspec.template import write_template
+
+        write_template(target)
+        print(f"wrote {target}; edit it, then: batchrun plan {target}")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"batchrun {installed('batchrun')}")
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Run the command line; the exit code says how it ended."""
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(one) != signal.SIG_IGN:
+            signal.signal(one, signal.default_int_handler)  # until a run listens itself
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail(RunStopped("interrupted"), as_json=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `batchrun lanes | head`
+        sys.exit(0)
+    sys.exit(0)
+
+
+@contextmanager
+def _errors(as_json: bool) -> Iterator[None]:
+    """Turn what ends a command into a message and its exit code."""
+    try:
+        yield
+    except BatchrunError as error:
+        _fail(error, as_json)
+    except KeyboardInterrupt:
+        _fail(RunStopped("interrupted before a call was sent"), as_json)
+    except (BrokenPipeError, typer.Exit):
+        raise
+    except Exception as error:  # a bug of ours: say so, and never with the exit code of a finished run
+        traceback.print_exc()
+        _fail(RunStopped(f"internal error: {type(error).__name__}: {error}; the output can be gone on with"), as_json)
+        raise
+
+
+def _fail(error: BatchrunError, as_json: bool) -> NoReturn:
+    if as_json:
+        from batchrun.screen.summary import empty_summary
+
+        print(json.dumps(empty_summary(error.exit_code, str(error))))
+    print(f"batchrun: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def _overrides(sets: list[str] | None, limit: int | None = None) -> list[str]:
+    return [*(sets or []), *([f"limits.rows={limit}"] if limit is not None else [])]
+
+
+if __name__ == "__main__":
+    main()

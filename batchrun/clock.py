@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+# AWS's midnight may come after ours: a refusal just behind ours must not park a pool for another day. A guess.
+CLOCKS_DIFFER = timedelta(minutes=1)
+
 
 class Clock:
     """The loop's time [s], its sleep, and the calendar derived from both.
@@ -11,8 +14,9 @@ class Clock:
     Everything that waits asks here, and anyio waits on the loop: under a loop whose time jumps, a day is seconds.
     """
 
-    def __init__(self) -> None:
-        self._started_at = datetime.now(UTC)
+    def __init__(self, started_at: datetime | None = None) -> None:
+        """Take what the calendar shows now, UTC; the machine's date where nothing is said."""
+        self._started_at = started_at or datetime.now(UTC)
         self._started_s = self.now_s()
 
     def now_s(self) -> float:
@@ -28,7 +32,7 @@ class Clock:
         await anyio.sleep(delay_s)
 
     def seconds_to_midnight(self) -> float:
-        """Return the time to the next UTC day [s], when day quotas are taken to turn."""
+        """Return the time [s] until day quotas are taken to have turned: a little after the next midnight, UTC."""
         now = self.today()
-        midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        return (midnight - now).total_seconds()
+        midnight = (now - CLOCKS_DIFFER + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return (midnight + CLOCKS_DIFFER - now).total_seconds()

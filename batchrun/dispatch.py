@@ -1,15 +1,14 @@
 """One row's way to its outcome: admitted, sent, settled, and again until there is an answer or no point in more."""
 
-from dataclasses import replace
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
 from batchrun.bedrock.faults import Fault
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
-from batchrun.errors import AccessError, StorageError
+from batchrun.errors import AccessError, BatchrunError, StorageError
 from batchrun.lanes.admission import Admission, Next
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.lane import Lane
@@ -35,7 +34,7 @@ class Journal(Protocol):
         ...
 
     def unsettled(self, row: int, worst_usd: float) -> None:
-        """Note that its end is unknown and it may have been billed."""
+        """Note that it ended without an answer, and what it may have been billed all the same: 0 for a refusal."""
         ...
 
 
@@ -52,8 +51,8 @@ class Dispatch:
         self._journal = journal
         self._tally = tally
         self._chance = chance
-        self._refreshed_at_s = float("-inf")
-        self._answered_at_s = float("-inf")
+        self._refreshed = 0  # times that the credentials were read again
+        self._answered_after = 0  # how many of them lay before the newest call that was answered
         self._refreshing = anyio.Lock()
 
     async def first_attempt(self, trial: Trial) -> Outcome | None:
@@ -63,12 +62,14 @@ class Dispatch:
         """
         while True:
             admission = await self._gate.wait_until_admitted(trial)
+            refreshed = self._refreshed
             answer = await self._call(admission, trial)
             if isinstance(answer, Completion):
+                self._answered_after = max(self._answered_after, refreshed)
                 return self._completed(admission, trial, answer)
             following = self._book_fault(admission, trial, answer)
             if following is Next.REFRESH:
-                following = await self._refresh(admission, answer)
+                following = await self._refresh(refreshed, answer)
             if following is Next.STOP:
                 self._gate.close(AccessError(f"{admission.lane.name}: {answer.code}: {answer.message}"))
             elif following is Next.RETRY:
@@ -100,58 +101,68 @@ class Dispatch:
         lane = admission.lane
         try:
             self._journal.sent(trial.request.row, admission.worst_usd)
-        except OSError as error:
-            self._admissions.withdrawn(admission, self._clock.now_s())
-            self._gate.close(StorageError(f"the write-ahead log cannot be written: {error}"))
-            raise GateClosedError from error
-        try:
             return await self._transport.send(lane.inference_id, lane.source_region, trial.request)
         except anyio.get_cancelled_exc_class():
             self._admissions.abandoned(admission)
             raise
+        except (OSError, BatchrunError) as error:  # the log cannot be written, or no credentials are to be had
+            self._admissions.withdrawn(admission, self._clock.now_s())
+            raise self._ended(error) from error
 
     def _completed(self, admission: Admission, trial: Trial, answer: Completion) -> Outcome:
         now_s = self._clock.now_s()
-        self._answered_at_s = now_s
-        latency_s = now_s - admission.sent_at_s
         spent_usd = self._admissions.answered(admission, trial, answer.usage, now_s)
         self._tally.answered(admission.lane, spent_usd)
         self._gate.admit_ready()
-        status = STATUS_OF.get(answer.stop_reason, Status.REFUSED)
-        outcome = self._outcome(admission.lane, trial, status)
-        return replace(
-            outcome,
+        return Outcome(
+            row=trial.request.row,
+            status=STATUS_OF.get(answer.stop_reason, Status.REFUSED),
             text=answer.text,
             stop_reason=answer.stop_reason,
             usage=answer.usage,
             service_tier=answer.service_tier,
-            latency_s=latency_s,
+            latency_s=now_s - admission.sent_at_s,
             request_id=answer.request_id,
+            **self._common(admission.lane, trial),
         )
 
     def _book_fault(self, admission: Admission, trial: Trial, fault: Fault) -> Next:
         following = self._admissions.faulted(admission, trial, fault, self._clock.now_s())
         self._tally.faulted(admission.lane, fault)
-        if fault.maybe_billed:
-            self._journal.unsettled(trial.request.row, admission.worst_usd)
+        try:
+            self._journal.unsettled(trial.request.row, admission.worst_usd if fault.maybe_billed else 0.0)
+        except OSError as error:
+            raise self._ended(error) from error
         self._gate.admit_ready()
         return following
 
-    async def _refresh(self, admission: Admission, fault: Fault) -> Next:
-        """Read the credentials again, once for all calls that went out before; a further refusal ends the run."""
+    async def _refresh(self, refreshed: int, fault: Fault) -> Next:
+        """Read the credentials again, once for all calls that went out before; a further refusal ends the run.
+
+        `refreshed` is how often they had been read again when the refused call went out.
+        """
         async with self._refreshing:
-            if admission.sent_at_s < self._refreshed_at_s:
+            if refreshed < self._refreshed:
                 return Next.ELSEWHERE
-            if self._answered_at_s < self._refreshed_at_s:
+            if self._refreshed > self._answered_after:
                 return Next.STOP
-            await self._transport.refresh()
-            self._refreshed_at_s = self._clock.now_s()
+            try:
+                await self._transport.refresh()
+            except BatchrunError as error:
+                raise self._ended(error) from error
+            self._refreshed += 1
             self._tally.note_once(f"credentials read again after {fault.code}")
             return Next.ELSEWHERE
 
+    def _ended(self, error: OSError | BatchrunError) -> GateClosedError:
+        """Close the gate for an error that no row can get past; return what its row leaves with."""
+        if isinstance(error, OSError):
+            error = StorageError(f"the write-ahead log cannot be written: {error}")
+        self._gate.close(error)
+        return GateClosedError()
+
     def _failed(self, lane: Lane, trial: Trial, fault: Fault, following: Next) -> Outcome:
         status = Status.UNSENDABLE if following is Next.UNSENDABLE else Status.FAILED
-        outcome = self._outcome(lane, trial, status)
         message = fault.message
         if trial.rested_throttles and status is Status.UNSENDABLE:
             message = (
@@ -159,19 +170,24 @@ class Dispatch:
                 f"{trial.request.hold} quota tokens, the largest hold ever admitted is "
                 f"{self._admissions.router.largest_admitted():.0f} ({fault.message})"
             )
-        return replace(outcome, error_code=fault.code, error_message=message)
-
-    def _outcome(self, lane: Lane, trial: Trial, status: Status) -> Outcome:
         return Outcome(
             row=trial.request.row,
             status=status,
-            cost_usd=trial.cost_usd,
-            endpoint=lane.endpoint,
-            inference_id=lane.inference_id,
-            source_region=lane.source_region,
-            attempts=trial.attempts,
-            finished_at=self._clock.today().isoformat(timespec="milliseconds"),
+            error_code=fault.code,
+            error_message=message,
+            **self._common(lane, trial),
         )
+
+    def _common(self, lane: Lane, trial: Trial) -> dict[str, Any]:
+        """Return what answered rows and others have in common."""
+        return {
+            "cost_usd": trial.cost_usd,
+            "endpoint": lane.endpoint,
+            "inference_id": lane.inference_id,
+            "source_region": lane.source_region,
+            "attempts": trial.attempts,
+            "finished_at": self._clock.today().isoformat(timespec="milliseconds"),
+        }
 
 
 def unrendered(row: int, message: str, clock: Clock) -> Outcome:

@@ -18,6 +18,7 @@ from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
 
+LIVE_PER_CALL = 4  # live rows for every call that may be in flight; the design's number
 MOST_LIVE_BYTES = 64_000_000  # of request bodies held at once
 SPARE_WORKERS = 8  # rows rendered and waiting at the gate, so that an opening lane never waits for a template
 
@@ -55,19 +56,20 @@ class Pipeline:
     async def run(self) -> BatchrunError | None:
         """Run to the end; return why it stopped early, None if every row has its outcome and every range its part."""
         self._at.output.when_complete(self._complete.send_nowait)
-        async with anyio.create_task_group() as side:
-            for task in (self._at.gate.keep_time, self._end_once_closed, self._stop_if_nothing_ends):
-                side.start_soon(task)
-            async with anyio.create_task_group() as parts:
-                parts.start_soon(self._write_parts)
-                with self._complete:
-                    async with anyio.create_task_group() as rows:
-                        self._rows = rows
-                        rows.start_soon(self._read)
-                        rows.start_soon(self._work)
-                if self._hurried:
-                    parts.cancel_scope.cancel()
-            side.cancel_scope.cancel()
+        with self._to_write, self._at.backlog:
+            async with anyio.create_task_group() as side:
+                for task in (self._at.gate.keep_time, self._end_once_closed, self._stop_if_nothing_ends):
+                    side.start_soon(task)
+                async with anyio.create_task_group() as parts:
+                    parts.start_soon(self._write_parts)
+                    with self._complete:
+                        async with anyio.create_task_group() as rows:
+                            self._rows = rows
+                            rows.start_soon(self._read)
+                            rows.start_soon(self._work)
+                    if self._hurried:
+                        parts.cancel_scope.cancel()
+                side.cancel_scope.cancel()
         return self._at.gate.closed_by
 
     def hurry(self) -> None:
@@ -87,17 +89,20 @@ class Pipeline:
         """Take rows to outcomes, one after the other; a row that fails goes on in a task of its own."""
         self._workers += 1
         while True:
-            await self._wait_until_fewer_live()
+            await self._wait_for_a_place()
             self._idle += 1
             try:
                 row = await self._at.backlog.next()
             finally:
                 self._idle -= 1
             if row is None or self._at.gate.closed.is_set():
+                self._live(-1, 0)
                 return
             self._start_another_if_all_busy()
             request = self._request(row)
-            if request is not None:
+            if request is None:
+                self._live(-1, 0)
+            else:
                 await self._first_attempt(request)
 
     def _request(self, row: InputRow) -> Request | None:
@@ -108,7 +113,7 @@ class Pipeline:
             return None
 
     async def _first_attempt(self, request: Request) -> None:
-        self._live(1, len(request.body))
+        self._live(0, len(request.body))
         trial = Trial(request)
         goes_on = False
         try:
@@ -183,14 +188,15 @@ class Pipeline:
         if rows < 0:
             self._less_live.set()
 
-    async def _wait_until_fewer_live(self) -> None:
-        """Rows queued, in flight and backing off stay within 4 times the in-flight limit, and within memory."""
+    async def _wait_for_a_place(self) -> None:
+        """Take a place for the next row: those at the gate, in flight and backing off are bounded, and their bytes."""
         while self._live_rows and not self._at.gate.closed.is_set():
-            limit = 4 * self._at.gate.limit() + SPARE_WORKERS
-            if self._live_rows < limit and self._live_bytes < MOST_LIVE_BYTES:
-                return
-            self._less_live = anyio.Event()
+            if self._live_rows < LIVE_PER_CALL * self._at.gate.limit() and self._live_bytes < MOST_LIVE_BYTES:
+                break
+            if self._less_live.is_set():
+                self._less_live = anyio.Event()  # one for all who wait; a new one each would strand the others
             await self._less_live.wait()
+        self._live(1, 0)
 
     def _start_another_if_all_busy(self) -> None:
         if self._idle == 0 and self._rows is not None and self._workers < self._at.gate.limit() + SPARE_WORKERS:

@@ -13,6 +13,8 @@ from batchrun.errors import JobError
 from batchrun.records import Message, Prompt, Request
 
 FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage has corrected it; a guess
+FIRST_BYTES = 1_000.0  # how much that guess weighs against the first rows
+FRAME_TOKENS = 8  # of a request besides its text; one word as a user's message counts as about so many
 SHARE_OF_LAST = 0.02
 
 
@@ -50,6 +52,7 @@ class Renderer:
         environment = _environment()
         self._system = _compiled(environment, "prompt.system", templates.system)
         self._user = _compiled(environment, "prompt.user", templates.user)
+        self._system_text = _constant(environment, templates.system, self._system)
         self._messages = templates.messages
         self._prefill = templates.prefill
         sources = [("prompt.system", templates.system), ("prompt.user", templates.user)]
@@ -64,7 +67,9 @@ class Renderer:
         """
         row = {name: _cell(name, value) for name, value in cells.items()}
         try:
-            system = self._system.render(row, row=row) if self._system is not None else None
+            system = self._system_text
+            if system is None and self._system is not None:
+                system = self._system.render(row, row=row)
             if self._user is not None:
                 return self._with_prefill(system, (Message("user", _filled(self._user.render(row, row=row))),))
             given, messages = _messages(self._messages, cells)
@@ -83,12 +88,18 @@ class Renderer:
 
 
 class Requests:
-    """Makes requests of prompts, with an estimate of their tokens that usage corrects."""
+    """Makes requests of prompts, with an estimate of their tokens that usage corrects.
+
+    Bytes per token are learnt of the text alone, as a ratio of sums: what surrounds short rows would otherwise make
+    long ones look far smaller than they are.
+    """
 
     def __init__(self, sampling: Sampling, largest_bytes: int) -> None:
         self._sampling = sampling
         self._largest_bytes = largest_bytes
-        self._bytes_per_token = FIRST_BYTES_PER_TOKEN
+        self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), sampling))
+        self._bytes = FIRST_BYTES  # running means over rows, of their text
+        self._tokens = FIRST_BYTES / FIRST_BYTES_PER_TOKEN
 
     def request(self, row: int, prompt: Prompt) -> Request:
         """Return the request of a prompt.
@@ -101,13 +112,14 @@ class Requests:
             raise RowError(f"the text is not Unicode: {error.reason} at {error.start}") from error
         if len(body) > self._largest_bytes:
             raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
-        return Request(row, prompt, body, max(1, int(len(body) / self._bytes_per_token)), self._sampling.max_tokens)
+        input_tokens = FRAME_TOKENS + int((len(body) - self._frame_bytes) * self._tokens / self._bytes)
+        return Request(row, prompt, body, input_tokens, self._sampling.max_tokens)
 
     def learn(self, request: Request, input_tokens: int) -> None:
         """Correct the estimate by what Bedrock counted."""
-        if input_tokens > 0:
-            seen = len(request.body) / input_tokens
-            self._bytes_per_token += SHARE_OF_LAST * (seen - self._bytes_per_token)
+        if input_tokens > FRAME_TOKENS:
+            self._bytes += SHARE_OF_LAST * (len(request.body) - self._frame_bytes - self._bytes)
+            self._tokens += SHARE_OF_LAST * (input_tokens - FRAME_TOKENS - self._tokens)
 
 
 def _environment() -> jinja2.Environment:
@@ -134,6 +146,13 @@ def _compiled(environment: jinja2.Environment, name: str, source: str | None) ->
         return environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise JobError(f"{name}: line {error.lineno}: {error.message}") from error
+
+
+def _constant(environment: jinja2.Environment, source: str | None, template: jinja2.Template | None) -> str | None:
+    """Return what a template renders to if it reads no column, None otherwise."""
+    if source is None or template is None or meta.find_undeclared_variables(environment.parse(source)):
+        return None
+    return template.render()
 
 
 def _columns_of(environment: jinja2.Environment, name: str, source: str) -> Sequence[str]:

@@ -14,7 +14,11 @@ NOT_THE_LIBRARY = {"site-packages", "test", "tests", "idle_test", "idlelib", "li
 
 
 def docstrings(library: Path) -> Iterator[dict[str, str]]:
-    """Yield every docstring below `library`, in a fixed order, under the dotted name of what it documents."""
+    """Yield every docstring below `library`, in a fixed order, under the dotted name of what it documents.
+
+    A name that comes twice, such as a property's getter and setter, is taken once.
+    """
+    seen: set[str] = set()
     for path in sorted(library.rglob("*.py")):
         parts = path.relative_to(library).with_suffix("").parts
         if NOT_THE_LIBRARY & set(parts):
@@ -25,6 +29,9 @@ def docstrings(library: Path) -> Iterator[dict[str, str]]:
             continue
         module = ".".join(parts).removesuffix(".__init__")
         for name, kind, text in _documented(tree, module):
+            if name in seen:
+                continue
+            seen.add(name)
             yield {"name": name, "module": module, "kind": kind, "doc": text[:LONGEST_CHARS]}
 
 

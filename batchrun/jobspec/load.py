@@ -19,12 +19,16 @@ def load_job(path: Path | str, overrides: Sequence[str] = ()) -> JobSpec:
 
     Relative paths belong to the folder of the job file, also those in `overrides`. Raises JobError with all problems.
     """
-    raw = _read(Path(path))
+    raw = read_toml(Path(path))
     from_set = _override(raw, overrides)
     return JobSpec.from_mapping(raw, base=Path(path).absolute().parent, source=str(path), from_set=from_set)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises JobError saying where it is not one.
+    """
     try:
         text = text_of(path)
     except ValueError as error:

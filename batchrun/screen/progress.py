@@ -68,7 +68,11 @@ class Progress:
         try:
             while True:
                 snapshot = self.snapshot("running")
-                shown.show(snapshot, self._clock.now_s())
+                try:
+                    shown.show(snapshot, self._clock.now_s())
+                except OSError as error:  # a terminal that was closed, a pipe whose reader has gone
+                    self._tally.note_once(f"progress could not be shown: {error.strerror}")
+                    shown = _Lines(None)
                 self.write(snapshot)
                 await self._clock.sleep(EVERY_S)
         finally:

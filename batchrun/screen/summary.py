@@ -55,3 +55,21 @@ def sums(output: Output) -> dict[str, Any]:
             "cache_write": totals.usage.cache_write,
         },
     }
+
+
+def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
+    """Return the summary of a run that could not start, in the shape of one that did."""
+    return {
+        "exit_code": exit_code,
+        "reason": reason,
+        "rows": 0,
+        "by_status": {},
+        "usd": 0.0,
+        "tokens": {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0},
+        "wall_s": 0.0,
+        "lanes": [],
+        "faults": {},
+        "examples": [],
+        "bounded_by": "",
+        "resumed": 0,
+    }

@@ -1,0 +1,164 @@
+"""plan: what a job would send, where, at what cost and in what time, worked out without a call."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from batchrun.api import load, rows_wanted, scan_input
+from batchrun.jobspec import JobSpec
+from batchrun.lanes.budget import dollars
+from batchrun.readyjob import ReadyJob, make_ready
+from batchrun.records import Request, Usage
+from batchrun.render import Requests, RowError
+from batchrun.screen.lanes import lane_record
+from batchrun.storage.folder import Folder
+from batchrun.storage.schema import result_schema
+from batchrun.storage.source import Source, duplicate_ids
+
+SAMPLE_ROWS = 500  # rendered to estimate tokens: evenly spread stretches of the input
+STRETCHES = 10
+
+
+def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0) -> dict[str, Any]:
+    """Return what `batchrun plan --json` prints: estimates of tokens, dollars and time, and what they rest on.
+
+    Raises JobError or InputError as a run would.
+    """
+    ready = make_ready(load(job, overrides))
+    folder = Folder(ready.spec.output.path)
+    source = scan_input(ready, folder)
+    result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
+    rows = rows_wanted(ready, source)
+    sample = _sample(ready, source, rows)
+    return {
+        "job": ready.spec.name,
+        "rows": rows,
+        "input_files": len(source.files),
+        "lanes": [lane_record(ready.card, lane) for lane in ready.lanes],
+        "refused_lanes": [
+            {"scope": one.scope, "source_region": one.source_region, "why": one.why} for one in ready.refused
+        ],
+        "quotas": _quotas(ready),
+        **_estimates(ready, sample, rows),
+        "warnings": [*ready.warnings, *_warnings(ready, source, sample)],
+        "requests": [json.loads(request.body) for request in islice(_requests(ready, source, 0, rows), show)],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    requests: Sequence[Request]
+    unsendable: int
+    example: str | None
+
+
+def _sample(ready: ReadyJob, source: Source, rows: int) -> _Sample:
+    """Render rows from evenly spread stretches: the head of a dataset is seldom like the rest."""
+    requests: list[Request] = []
+    errors: list[str] = []
+    each = max(1, SAMPLE_ROWS // STRETCHES)
+    firsts = range(0, rows, max(each, rows // STRETCHES)) if rows else ()
+    for first_row in firsts:
+        for made in _rendered(ready, source, first_row, min(first_row + each, rows)):
+            if isinstance(made, Request):
+                requests.append(made)
+            else:
+                errors.append(made)
+    return _Sample(requests, len(errors), errors[0] if errors else None)
+
+
+def _requests(ready: ReadyJob, source: Source, first_row: int, stop_row: int) -> Iterator[Request]:
+    made = _rendered(ready, source, first_row, stop_row)
+    return (request for request in made if isinstance(request, Request))
+
+
+def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) -> Iterator[Request | str]:
+    """Yield each row's request, or why it has none."""
+    requests = Requests(ready.sampling, ready.card.request_bytes)
+    for batch in source.read(ready.renderer.columns, first_row, stop_row):
+        for row, cells in enumerate(batch.batch.to_pylist(), batch.first_row):
+            try:
+                yield requests.request(row, ready.renderer.prompt(cells))
+            except RowError as error:
+                yield f"row {row}: {error}"
+
+
+def _quotas(ready: ReadyJob) -> list[dict[str, Any]]:
+    return [
+        {
+            "pool": name,
+            "tokens_per_minute": quota.tokens_per_minute,
+            "requests_per_minute": quota.requests_per_minute,
+            "tokens_per_day": quota.tokens_per_day,
+            "sources": dict(quota.sources),
+        }
+        for name, quota in ready.quotas.items()
+    ]
+
+
+def _estimates(ready: ReadyJob, sample: _Sample, rows: int) -> dict[str, Any]:
+    """Bound tokens, dollars and time: the input is estimated, the output lies between nothing and max_tokens."""
+    mean_input = fmean(request.input_tokens for request in sample.requests) if sample.requests else 0.0
+    max_tokens = ready.sampling.max_tokens
+    input_tokens, most_output = round(mean_input * rows), max_tokens * rows
+    classes = sorted({lane.price_class for lane in ready.lanes})
+    usd = {
+        name: {
+            "input": round(dollars(Usage(input=input_tokens), ready.prices[name]), 6),
+            "at_most": round(dollars(Usage(input=input_tokens, output=most_output), ready.prices[name]), 6),
+        }
+        for name in classes
+    }
+    return {
+        "tokens": {
+            "input": input_tokens,
+            "input_per_row": round(mean_input, 1),
+            "output_at_most": most_output,
+            "hold_per_row": round(mean_input + max_tokens, 1),
+            "sampled_rows": len(sample.requests) + sample.unsendable,
+        },
+        "usd": usd,
+        "prices_date": str(ready.spec.prices.date) if ready.spec.prices is not None else ready.card.prices_date,
+        "minutes": {
+            "at_least": _minutes(ready, rows, mean_input),
+            "at_most": _minutes(ready, rows, mean_input + ready.card.output_burndown * max_tokens),
+        },
+    }
+
+
+def _minutes(ready: ReadyJob, rows: int, charge: float) -> float | None:
+    """Return how long `rows` calls of `charge` quota tokens take at the quotas; None if every pool is blocked."""
+    per_minute = 0.0
+    for quota in ready.quotas.values():
+        if quota.blocked or not charge:
+            continue
+        rates = [(quota.tokens_per_minute or 0) / charge if quota.tokens_per_minute else None]
+        rates.append(quota.requests_per_minute)
+        per_minute += min((rate for rate in rates if rate is not None), default=0.0)
+    return round(rows / per_minute, 2) if per_minute else None
+
+
+def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]:
+    if ready.emulated:
+        yield "aws.endpoint_url is set: the answers do not come from AWS, and the results say so"
+    if sample.unsendable:
+        total = sample.unsendable + len(sample.requests)
+        yield f"{sample.unsendable} of {total} sampled rows cannot be sent, such as {sample.example}"
+    blocked = [name for name, quota in ready.quotas.items() if quota.blocked]
+    if blocked:
+        yield f"blocked by a quota of 0: {', '.join(blocked)}"
+    largest = max((quota.tokens_per_minute or 0 for quota in ready.quotas.values()), default=0)
+    holds = [request.hold for request in sample.requests]
+    if holds and max(holds) > largest:
+        yield (
+            f"a row holds up to {max(holds):,} quota tokens (input + max_tokens), above the largest quota of "
+            f"{largest:,.0f} a minute: such rows are tried on idle pools only, and end unsendable if refused there"
+        )
+    if ready.spec.input.id is not None and source.rows:
+        found = duplicate_ids(source, ready.spec.input.id)
+        if found:
+            yield f"input.id {ready.spec.input.id!r}: {found}"

@@ -1,0 +1,51 @@
+"""The plan as people read it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def plan_text(planned: Mapping[str, Any]) -> str:
+    """Return the page of a plan."""
+    return "\n".join(_lines(planned))
+
+
+def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
+    tokens = planned["tokens"]
+    yield f"{planned['job']}: {planned['rows']:,} rows from {planned['input_files']:,} files; nothing is sent by a plan"
+    yield ""
+    yield f"tokens   about {tokens['input_per_row']:,.0f} in a row ({tokens['sampled_rows']} rows sampled),"
+    yield f"         {tokens['input']:,} in together, at most {tokens['output_at_most']:,} out"
+    yield f"         a call holds about {tokens['hold_per_row']:,.0f} quota tokens: its input and max_tokens"
+    for name, usd in planned["usd"].items():
+        yield (
+            f"dollars  {name}: {usd['input']:.4f} for the input, at most {usd['at_most']:.4f} with every answer at "
+            f"max_tokens (prices of {planned['prices_date']})"
+        )
+    minutes = planned["minutes"]
+    yield f"time     {_duration(minutes['at_least'])} to {_duration(minutes['at_most'])} at the quotas"
+    yield ""
+    quotas = {quota["pool"]: quota for quota in planned["quotas"]}
+    yield f"{'lane':<28}{'tokens/min':>12}  {'source of the number':<32}may run in"
+    for lane in planned["lanes"]:
+        quota = quotas[lane["pool"]]
+        name = f"{lane['scope']} from {lane['source_region']}"
+        source = quota["sources"]["tokens_per_minute"].removeprefix("job: ")
+        number = "unknown" if quota["tokens_per_minute"] is None else f"{quota['tokens_per_minute']:,.0f}"
+        yield f"{name:<28}{number:>12}  {source:<32}{', '.join(lane['destination_regions'])}"
+    for refused in planned["refused_lanes"]:
+        yield f"refused: {refused['scope']} from {refused['source_region']}: {refused['why']}"
+    for warning in planned["warnings"]:
+        yield f"warning: {warning}"
+    for request in planned["requests"]:
+        yield ""
+        yield json.dumps(request, indent=2, ensure_ascii=False)
+
+
+def _duration(minutes: float | None) -> str:
+    if minutes is None:
+        return "never (every pool is blocked)"
+    for unit, size in (("days", 1440), ("hours", 60)):
+        if minutes >= 2 * size:
+            return f"{minutes / size:,.1f} {unit}"
+    return f"{minutes:,.1f} minutes" if minutes >= 1 else f"{60 * minutes:,.0f} s"

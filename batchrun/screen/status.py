@@ -1,0 +1,46 @@
+"""The state of an output as its files tell it, while a run goes on or after."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from batchrun.errors import InputError
+from batchrun.storage.folder import Folder
+from batchrun.storage.lock import is_held
+
+
+def read_status(folder: Folder) -> dict[str, Any]:
+    """Return the last state that a run wrote; `state` is running, killed, stopped or finished.
+
+    Raises InputError if no run ever wrote here.
+    """
+    try:
+        told: dict[str, Any] = json.loads(folder.status.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"output.path {folder.path}: no run has written here yet; start one: batchrun run") from error
+    if told["state"] == "running" and not is_held(folder.lock):
+        told["state"] = "killed"
+    told["success"] = folder.success.exists()
+    return told
+
+
+def status_text(told: Mapping[str, Any]) -> str:
+    """Return one screen for people."""
+    hints = {"killed": " (run it again to go on)", "stopped": " (run it again to go on)"}
+    by_status = ", ".join(f"{rows:,} {status}" for status, rows in sorted(told["by_status"].items())) or "none yet"
+    share = 100 * told["rows"] / told["rows_total"] if told["rows_total"] else 100.0
+    quota = told["quota_tokens_per_minute"]
+    lines = [
+        f"{told['state']}{hints.get(told['state'], '')}, as of {told['updated_at']}, process {told['pid']}",
+        f"  rows       {told['rows']:,} of {told['rows_total']:,} ({share:.1f} %): {by_status}",
+        f"  dollars    {told['usd']:.6f}",
+    ]
+    if told["state"] == "running":
+        of = f" of {quota:,.0f}" if quota else ""
+        left = "unknown" if told["eta_s"] is None else f"{told['eta_s']:.0f} s"
+        lines += [
+            f"  speed      {told['rows_per_s']:.1f} rows/s, {told['tokens_per_minute']:,.0f}{of} quota tokens/min",
+            f"  calls      {told['in_flight']} in flight, {told['waiting']} waiting, {told['throttled']} throttled",
+            f"  time left  {left}",
+        ]
+    return "\n".join(lines)

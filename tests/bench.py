@@ -1,0 +1,108 @@
+"""`make bench`: a bare aioboto3 loop and `batchrun run` over the same rows, on the same emulator in its own process.
+
+Prints CPU per row, rows per second and peak memory of both as whole processes, Parquet to Parquet, and their ratios:
+medians over the rounds, the two taking turns, since a shared machine drifts.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+EMULATE = ["emulate", "--port", "0", "--latency-s", "0", "--tpm", "1000000000", "--config"]
+IN_FLIGHT = 64
+WORDS = "the quick brown fox jumps over the lazy dog and on it goes for a while "
+
+JOB = """
+name = "bench"
+input.path = "rows.parquet"
+prompt.user = "{{{{ text }}}}"
+generation.max_tokens = 256
+routing.scopes = ["us"]
+routing.source_regions = ["us-east-1"]
+quota.tokens_per_minute = 1_000_000_000
+limits.max_in_flight = {in_flight}
+limits.max_failed = 1.0
+output.path = "out"
+aws.endpoint_url = "{url}/{{region}}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one whole process took."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=int, default=20_000)
+    arguments.add_argument("--rounds", type=int, default=3)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text = f"row: {WORDS * 4}"
+        pq.write_table(pa.table({"text": pa.repeat(text, given.rows)}), folder / "rows.parquet")
+        (folder / "emulator.toml").write_text("[emulator]\nlatency_per_token_s = 0\n")
+        emulator = subprocess.Popen(
+            [sys.executable, "-m", "batchrun", *EMULATE, str(folder / "emulator.toml")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert emulator.stdout is not None
+            url = emulator.stdout.readline().split()[-1]
+            (folder / "job.toml").write_text(JOB.format(url=url, in_flight=IN_FLIGHT))
+            compare(folder, url, given.rows, given.rounds)
+        finally:
+            emulator.terminate()
+            emulator.wait(timeout=20)
+
+
+def compare(folder: Path, url: str, rows: int, rounds: int) -> None:
+    bare_loop = [sys.executable, "-m", "tests.bench_bare", str(folder), url, str(IN_FLIGHT)]
+    ours = [sys.executable, "-m", "batchrun", "run", str(folder / "job.toml"), "--quiet"]
+    costs: dict[str, list[Cost]] = {"bare": [], "ours": []}
+    for _ in range(rounds):
+        costs["bare"].append(cost_of(bare_loop))
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        costs["ours"].append(cost_of(ours))
+        written = pq.read_metadata(folder / "out" / "data" / "part-000000.parquet").num_rows
+        assert written == min(rows, 10_000), f"the run wrote {written} rows into its first part"
+    print(f"{rows:,} rows, {IN_FLIGHT} in flight, medians of {rounds} rounds, whole processes")
+    for name, unit, read in (
+        ("CPU per row", "µs", lambda cost: 1e6 * cost.cpu_s / rows),
+        ("rows per second", "", lambda cost: rows / cost.wall_s),
+        ("peak memory", "MB", lambda cost: cost.peak_mb),
+    ):
+        bare = statistics.median(map(read, costs["bare"]))
+        batchrun = statistics.median(map(read, costs["ours"]))
+        ratio = statistics.median(read(b) / read(a) for a, b in zip(costs["bare"], costs["ours"], strict=True))
+        print(f"  {name:<16} bare loop {bare:8.0f} {unit:<3} batchrun {batchrun:8.0f} {unit:<3} ratio {ratio:.2f}")
+
+
+def cost_of(command: list[str]) -> Cost:
+    """Run a command to its end and return what the kernel counted for it."""
+    import time
+
+    began_s = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{command} ended with {process.returncode}"
+    return Cost(usage.ru_utime + usage.ru_stime, time.monotonic() - began_s, usage.ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""A transport onto the emulator without HTTP: the same checks, meters, chaos and answers, on the run's own clock."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+
+import anyio
+
+from batchrun.bedrock.body import MalformedAnswerError, Sampling, converse_arguments, read_invoke_answer
+from batchrun.bedrock.body import read_converse_answer as read_converse
+from batchrun.bedrock.faults import Fault, classify
+from batchrun.bedrock.sdk import read_timeout_s
+from batchrun.emulator.faults import FAULTS
+from batchrun.emulator.reply import Reply, error_reply
+from batchrun.emulator.service import Bedrock, Call, Running
+from batchrun.records import Completion, Request
+
+_CREDENTIAL = "AKIDEXAMPLE/20261101/{}/bedrock/aws4_request"
+_SIGNATURE = "AWS4-HMAC-SHA256 Credential={}, SignedHeaders=host;x-amz-date, Signature=0badcafe"
+_EXPIRED = error_reply(
+    FAULTS["ExpiredTokenException"], "The security token included in the request is expired", "invoke"
+)
+
+
+class EmulatedTransport:
+    """Carries calls to a Bedrock that lives in this event loop; `sends` counts them by row."""
+
+    def __init__(
+        self, bedrock: Bedrock, api: str = "invoke", began_at_s: float = 0.0, expire_at_s: Sequence[float] = ()
+    ) -> None:
+        """Take the service, what its clock shows [s] at the first call, and when credentials cease to be good [s]."""
+        self.bedrock = bedrock
+        self.sends: Counter[int] = Counter()
+        self.refreshed = 0
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._api = api
+        self._began_at_s = began_at_s
+        self._expire_at_s = list(expire_at_s)
+        self._started_s: float | None = None
+        self._ids = count(1)
+
+    async def send(self, inference_id: str, source_region: str, request: Request) -> Completion | Fault:
+        """Call the emulator and read its reply as the SDK would."""
+        self.sends[request.row] += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            reply = await self._reply(self._call(inference_id, source_region, request))
+            if reply.wire == "hang":
+                await anyio.sleep(read_timeout_s(request.max_tokens))
+        finally:
+            self.in_flight -= 1
+        return self._read(reply)
+
+    async def refresh(self) -> None:
+        """Take new credentials, good until the next time they expire."""
+        self.refreshed += 1
+        self._expire_at_s = [at_s for at_s in self._expire_at_s if at_s > self._now_s()]
+
+    def _now_s(self) -> float:
+        if self._started_s is None:
+            self._started_s = anyio.current_time()
+        return anyio.current_time() - self._started_s + self._began_at_s
+
+    def _call(self, inference_id: str, source_region: str, request: Request) -> Call:
+        headers = {"Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region))}
+        body = request.body
+        if self._api == "converse":
+            body = json.dumps(converse_arguments(request.prompt, Sampling(request.max_tokens))).encode()
+        return Call(f"/{source_region}/model/{inference_id}/{self._api}", headers, body)
+
+    async def _reply(self, call: Call) -> Reply:
+        expired = any(at_s <= self._now_s() for at_s in self._expire_at_s)
+        outcome = _EXPIRED if expired else self.bedrock.begin(call, self._now_s())
+        if isinstance(outcome, Running):
+            await anyio.sleep(outcome.wait_s)
+            outcome = self.bedrock.finish(outcome, self._now_s())
+        await anyio.sleep(self.bedrock.spec.rtt_ms / 1000)
+        return outcome
+
+    def _read(self, reply: Reply) -> Completion | Fault:
+        if reply.wire == "hang":
+            return classify("ReadTimeout", None, "no answer")
+        if reply.wire != "whole":
+            return classify("ConnectionLost", None, f"the connection was {reply.wire}")
+        if reply.status != 200:
+            return _fault(reply)
+        try:
+            if self._api == "converse":
+                answer = read_converse(json.loads(reply.body) if reply.body.startswith(b"{") else {})
+            else:
+                answer = read_invoke_answer(reply.body)
+        except MalformedAnswerError as error:
+            return classify("MalformedAnswer", 200, str(error))
+        return replace(answer, request_id=f"emulated-{next(self._ids)}")
+
+
+def _fault(reply: Reply) -> Fault:
+    code = reply.headers.get("x-amzn-ErrorType", "")
+    message = json.loads(reply.body).get("message", "") if reply.body.startswith(b"{") else ""
+    return classify(code, reply.status, message)

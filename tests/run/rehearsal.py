@@ -1,0 +1,124 @@
+"""Rehearsals: small jobs over Parquet files that run for real, on the emulator and a virtual clock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from batchrun.api import RunOptions, arun
+from batchrun.clock import Clock
+from batchrun.emulator.config import EmulatorSpec
+from batchrun.emulator.service import Bedrock
+from batchrun.jobspec import JobSpec
+from tests.emulated_transport import EmulatedTransport
+from tests.virtual import run_virtual
+
+SIX_REGIONS = ["us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "eu-west-1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A run that has ended."""
+
+    summary: Mapping[str, Any]
+    transport: EmulatedTransport
+    spec: JobSpec
+    wall_s: float
+
+    @property
+    def code(self) -> int:
+        """Return the exit code."""
+        return int(self.summary["exit_code"])
+
+    @property
+    def reason(self) -> str:
+        """Return why it ended."""
+        return str(self.summary["reason"])
+
+    @property
+    def bedrock(self) -> Bedrock:
+        """Return the emulator, with its books."""
+        return self.transport.bedrock
+
+    @property
+    def stats(self) -> Mapping[str, Any]:
+        """Return what the emulator has seen."""
+        return self.bedrock.books.stats()
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls were made."""
+        return self.transport.sends.total()
+
+    @property
+    def succeeded(self) -> bool:
+        """Tell whether the output says so."""
+        return (self.spec.output.path / "_SUCCESS").exists()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the result, row by row in the order of its files."""
+        return results(self.spec)
+
+    def row(self, number: int) -> dict[str, Any]:
+        """Return the result of one row."""
+        (found,) = [one for one in self.rows() if one["row"] == number]
+        return found
+
+
+def results(spec: JobSpec) -> list[dict[str, Any]]:
+    """Return all rows of an output's data folder."""
+    rows: list[dict[str, Any]] = pyarrow.dataset.dataset(spec.output.path / "data").to_table().to_pylist()
+    return rows
+
+
+def job(folder: Path, prompts: Sequence[str | None] | pa.Table, **changes: Mapping[str, Any] | str) -> JobSpec:
+    """Write `prompts` to a Parquet file and return a job over it, with `changes` to its tables."""
+    table = prompts if isinstance(prompts, pa.Table) else pa.table({"text": pa.array(prompts, pa.string())})
+    path = folder / "rows.parquet"
+    if not path.exists() or not pq.read_table(path).equals(table):
+        pq.write_table(table, path)
+    return job_over(folder, "rows.parquet", **changes)
+
+
+def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | str) -> JobSpec:
+    """Return a job over an input that is there already; None takes a key away."""
+    tables: dict[str, Any] = {
+        "name": "rehearsal",
+        "input": {"path": path},
+        "prompt": {"user": "{{ text }}"},
+        "generation": {"max_tokens": 200},
+        "routing": {"scopes": ["us"], "source_regions": ["us-east-1"]},
+        "quota": {"tokens_per_minute": 60_000},
+        "output": {"path": "out"},
+        "aws": {"endpoint_url": "emulator"},
+        "emulator": {"tpm": 60_000, "latency_s": 0.5, "latency_per_token_s": 0},
+    }
+    for name, change in changes.items():
+        table = change if isinstance(change, str) else {**tables.get(name, {}), **change}
+        tables[name] = table if isinstance(table, str) else {key: one for key, one in table.items() if one is not None}
+    if tables["aws"].get("endpoint_url") != "emulator":
+        del tables["emulator"]
+    return JobSpec.from_mapping(tables, base=folder)
+
+
+def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **options: Any) -> Rehearsal:
+    """Run a job to its end in virtual time; give `transport` to go on with an emulator that was used before."""
+    carrier = transport or EmulatedTransport(Bedrock(spec.emulator or EmulatorSpec()), spec.model.api)
+    clock = options.pop("clock", Clock)
+
+    async def run() -> Rehearsal:
+        started_s = anyio.current_time()
+        summary = await arun(spec, RunOptions(**options), carrier, clock())
+        return Rehearsal(summary, carrier, spec, anyio.current_time() - started_s)
+
+    return run_virtual(run)
+
+
+def numbered(rows: int, text: str = "Name a colour.") -> list[str]:
+    """Return prompts that differ."""
+    return [f"{number}: {text}" for number in range(rows)]
