@@ -78,11 +78,11 @@ def plan(
 def status(job: Job, sets: Set = None, as_json: Json = False) -> None:
     """Show how a run stands, from another terminal too."""
     with _errors(as_json):
-        from batchrun.api import load
+        from batchrun.jobspec import load_job
         from batchrun.screen.status import read_status, status_text
         from batchrun.storage.folder import Folder
 
-        told = read_status(Folder(load(job, _overrides(sets)).output.path))
+        told = read_status(Folder(load_job(job, _overrides(sets)).output.path))
         print(json.dumps(told) if as_json else status_text(told))
 
 

@@ -153,7 +153,7 @@ class Pipeline:
             self._at.gate.close(StorageError(f"the write-ahead log cannot be written: {error}"))
             return
         self._at.tally.recorded(outcome)
-        reason = self._at.runaway.judge(outcome, self._at.output.totals, self._at.clock.now_s())
+        reason = self._at.runaway.judge(outcome, self._at.output.not_ok, self._at.clock.now_s())
         if reason is not None:
             self._at.gate.close(RunStopped(reason))
 

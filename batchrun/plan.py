@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from batchrun.api import load, rows_wanted, scan_input
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.budget import dollars
 from batchrun.readyjob import ReadyJob, make_ready
@@ -28,11 +27,11 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
 
     Raises JobError or InputError as a run would.
     """
-    ready = make_ready(load(job, overrides))
+    ready = make_ready(job, overrides)
     folder = Folder(ready.spec.output.path)
-    source = scan_input(ready, folder)
+    source = ready.scan_input(folder)
     result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
-    rows = rows_wanted(ready, source)
+    rows = ready.rows_wanted(source)
     sample = _sample(ready, source, rows)
     return {
         "job": ready.spec.name,

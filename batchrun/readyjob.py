@@ -1,17 +1,21 @@
-"""A job made ready: card, lanes, quotas, prices and templates worked out from the job file, before any row is read."""
+"""A job made ready: card, lanes, quotas, prices, templates and input worked out, before any row is read."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
 from batchrun.errors import InputError, JobError
-from batchrun.jobspec import JobSpec
+from batchrun.jobspec import JobSpec, load_job
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.pool import Quota
 from batchrun.render import Renderer, Templates
+from batchrun.storage.folder import Folder
+from batchrun.storage.manifest import read_manifest
+from batchrun.storage.source import Source, scan
 
 EMULATOR = "emulator"  # the endpoint_url that starts one inside the run
 QUOTA_KEYS = ("tokens_per_minute", "requests_per_minute", "tokens_per_day")
@@ -47,6 +51,24 @@ class ReadyJob:
         """Name every Region that a request may run in."""
         return sorted({region for lane in self.lanes for region in lane.destinations})
 
+    def scan_input(self, folder: Folder, *, fresh: bool = False) -> Source:
+        """Return the job's input, in the order that an earlier run of the output fixed, with every column it needs.
+
+        Raises InputError naming the column that is missing.
+        """
+        known = {}
+        if folder.manifest.exists() and not fresh:
+            known = {file.name: file for file in read_manifest(folder.manifest).files}
+        source = scan(self.spec.input.path, self.spec.base, known)
+        source.require(self.renderer.columns, "the prompt")
+        source.require(self.kept, "input.id and input.keep")
+        return source
+
+    def rows_wanted(self, source: Source) -> int:
+        """Return how many of the input's rows the job asks for."""
+        limit = self.spec.limits.rows
+        return source.rows if limit is None else min(limit, source.rows)
+
     def identity(self) -> dict[str, Any]:
         """Return what an output belongs to, besides its input files; texts as digests, so that none is stored."""
         spec = self.spec
@@ -81,11 +103,12 @@ class ReadyJob:
             )
 
 
-def make_ready(spec: JobSpec) -> ReadyJob:
-    """Work a job out.
+def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> ReadyJob:
+    """Work out a job, or the job of a path with `--set` arguments over it.
 
-    Raises JobError if the card, a lane, a quota or a template is wrong.
+    Raises JobError if the file, the card, a lane, a quota or a template is wrong.
     """
+    spec = job if isinstance(job, JobSpec) else load_job(job, overrides)
     card = load_card(spec.model.card, spec.base)
     if spec.generation.max_tokens > card.max_output_tokens:
         raise JobError(

@@ -1,6 +1,6 @@
 """When to stop a run that cannot succeed, so that a dead job does not look alive for days."""
 
-from batchrun.records import Outcome, Status, Totals
+from batchrun.records import Outcome, Status
 
 ALIKE = 100  # first rows that all fail alike; the design's number
 PATIENCE_S = 900.0  # without any row ending, while lanes are open
@@ -34,14 +34,13 @@ class RunAway:
         self._alike = 0
         self._all_alike = True
 
-    def judge(self, outcome: Outcome, totals: Totals, now_s: float) -> str | None:
-        """Take a row's end and the sums so far; return why the run should stop, or None."""
+    def judge(self, outcome: Outcome, failed: int, now_s: float) -> str | None:
+        """Take a row's end and how many rows are not ok so far; return why the run should stop, or None."""
         self._last_end_s = now_s
         if self._runs_of_one_kind(outcome):
             return f"the first {ALIKE} rows all ended {outcome.status.value}: {_example(outcome)}"
         if outcome.status is Status.OK:
             return None
-        failed = totals.rows - totals.by_status.get(Status.OK.value, 0)
         if self._max_failed.allows(failed, self._rows):
             return None
         # Where no failure is allowed, a few would stop nearly every run; it ends with exit 1 instead.

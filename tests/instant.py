@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 
-from batchrun.api import arun
+from batchrun.api import StandIns, arun
 from batchrun.records import Completion, Request, Usage
 
 
@@ -24,7 +24,7 @@ class InstantTransport:
 
 
 async def main(job: Path) -> int:
-    summary = await arun(job, transport=InstantTransport())
+    summary = await arun(job, stand_ins=StandIns(InstantTransport()))
     return int(summary["exit_code"])
 
 

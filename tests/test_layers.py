@@ -21,7 +21,7 @@ LAYERS = [
     {"screen"},
     {"backlog", "dispatch"},
     {"pipeline"},
-    {"engines"},
+    {"engines", "assembly"},
     {"api"},
     {"plan"},
     {"cli"},

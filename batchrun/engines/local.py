@@ -26,6 +26,15 @@ async def run_locally(
     pipeline: Pipeline, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
 ) -> BatchrunError | None:
     """Run a pipeline; `watch` runs beside it. Return why it stopped early, None if it did not."""
+    try:
+        return await _run(pipeline, gate, clock, ending, watch)
+    except BaseExceptionGroup as group:
+        raise _first_cause(group) from group
+
+
+async def _run(
+    pipeline: Pipeline, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
+) -> BatchrunError | None:
     async with AsyncExitStack() as stack, anyio.create_task_group() as beside:
         if ending.signals and (listened := _signals()):
             received = stack.enter_context(anyio.open_signal_receiver(*listened))
@@ -36,6 +45,12 @@ async def run_locally(
         stopped = await pipeline.run()
         beside.cancel_scope.cancel()
     return stopped
+
+
+def _first_cause(group: BaseExceptionGroup) -> BaseException:
+    """Return the first error of nested task groups: one cause is what a person can act on."""
+    first = group.exceptions[0]
+    return _first_cause(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _signals() -> list[signal.Signals]:

@@ -1,8 +1,11 @@
 """The summary of a run: one object for programs, one page for people."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from batchrun.lanes.pool import Pool
+from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 
 
@@ -41,8 +44,42 @@ def _lane_table(lanes: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  {name:<32}{lane['calls']:>9,}{lane['ok']:>9,}{lane['throttled']:>11,}{lane['faults']:>8,}{used:>12}"
 
 
-def sums(output: Output) -> dict[str, Any]:
-    """Return what a summary says of the output's whole life."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run ended."""
+
+    exit_code: int
+    reason: str
+
+
+def run_summary(verdict: Verdict, output: Output, tally: Tally, pools: Iterable[Pool], resumed: int) -> dict[str, Any]:
+    """Return what `--json` prints: rows, dollars and tokens over the output's life, the rest of this start."""
+    return {
+        "exit_code": verdict.exit_code,
+        "reason": verdict.reason,
+        **_sums(output),
+        "wall_s": round(tally.wall_s, 3),
+        "lanes": tally.lane_rows(_quota_used(pools, tally.wall_s)),
+        "faults": dict(tally.faults.most_common()),
+        "examples": [asdict(example) for example in tally.examples()],
+        "bounded_by": tally.bounded_by(),
+        "resumed": resumed,
+        "emulated": output.target.emulated,
+        "notes": list(tally.notes),
+    }
+
+
+def _quota_used(pools: Iterable[Pool], wall_s: float) -> dict[str, float | None]:
+    """Return each pool's settled tokens as a share of what its quota gave in that time, a minute at the least."""
+    minutes = max(wall_s / 60, 1.0)
+    quotas = {pool: pool.quota.tokens_per_minute for pool in pools}
+    return {
+        pool.name: round(pool.settled_tokens / (quota * minutes), 4) if quota else None
+        for pool, quota in quotas.items()
+    }
+
+
+def _sums(output: Output) -> dict[str, Any]:
     totals = output.totals
     return {
         "rows": totals.rows,

@@ -46,6 +46,8 @@ class Tally:
     throttled: int = 0
     input_tokens: int = 0
     input_tokens_estimated: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
     notes: list[str] = field(default_factory=list)
     waited_s: dict[str, float] = field(default_factory=dict)
     _examples: dict[tuple[str, str], Example] = field(default_factory=dict)
@@ -88,14 +90,20 @@ class Tally:
         self._waiting_for = what
         self._since_s = now_s
 
-    def bounded_by(self, cpu_share: float, wall_s: float) -> str:
-        """Say what kept the run from being faster: quota, in flight, cpu, input, dollars, or only answers' latency."""
-        if cpu_share >= CPU_BOUND:
+    def end(self, now_s: float, cpu_s: float) -> None:
+        """Close the books; `cpu_s` is what the process used meanwhile."""
+        self.waiting_for(None, now_s)
+        self.wall_s = now_s - self.started_s
+        self.cpu_s = cpu_s
+
+    def bounded_by(self) -> str:
+        """Say what kept the run from being faster: quota, in_flight, lanes, dollars, cpu, input, or only latency."""
+        if self.cpu_s >= CPU_BOUND * self.wall_s:
             return "cpu"
         if not self.waited_s:
             return "latency"
         longest, waited_s = max(self.waited_s.items(), key=lambda entry: entry[1])
-        return longest if waited_s >= 0.1 * wall_s else "latency"
+        return longest if waited_s >= 0.1 * self.wall_s else "latency"
 
     def note_once(self, note: str) -> None:
         """Keep a remark for the summary."""

@@ -4,12 +4,16 @@ import fcntl
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from batchrun.errors import LockedError, StorageError
+
+LOOKS = 5
+LOOK_EVERY_S = 0.02
 
 
 class FolderLock:
@@ -28,7 +32,7 @@ class FolderLock:
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
         except BlockingIOError as error:
             os.close(descriptor)
             raise LockedError(f"{self._path.parent}: another run holds this output: {holder(self._path)}") from error
@@ -47,6 +51,16 @@ class FolderLock:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _take(descriptor: int) -> None:
+    """Take the lock; look again for a moment, since `is_held` holds it for an instant."""
+    for _ in range(LOOKS - 1):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK_EVERY_S)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder(path: Path) -> str:

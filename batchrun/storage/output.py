@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from batchrun.errors import StorageError
-from batchrun.records import Outcome, Totals
+from batchrun.records import Outcome, Status, Totals
 from batchrun.storage.open_range import OpenRange
 from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
@@ -52,6 +52,11 @@ class Output:
         return (
             f"Output({self.target.data.parent}, {len(self._done)} of {len(self.ranges)} parts, {len(self._open)} open)"
         )
+
+    @property
+    def not_ok(self) -> int:
+        """Return how many rows ended other than ok."""
+        return self._sums.rows - self._sums.by_status.get(Status.OK.value, 0)
 
     @property
     def totals(self) -> Totals:

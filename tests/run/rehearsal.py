@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
-from batchrun.api import RunOptions, arun
+from batchrun.api import RunOptions, StandIns, arun
 from batchrun.clock import Clock
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.service import Bedrock
@@ -113,7 +113,7 @@ def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **option
 
     async def run() -> Rehearsal:
         started_s = anyio.current_time()
-        summary = await arun(spec, RunOptions(**options), carrier, clock())
+        summary = await arun(spec, RunOptions(signals=True, **options), StandIns(carrier, clock()))
         return Rehearsal(summary, carrier, spec, anyio.current_time() - started_s)
 
     return run_virtual(run)

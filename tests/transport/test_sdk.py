@@ -12,6 +12,7 @@ from batchrun.bedrock.body import Sampling, invoke_body
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.faults import Action, Fault
 from batchrun.bedrock.sdk import SdkTransport, Wire, read_timeout_s
+from batchrun.emulator import faults as emulator_faults
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
 from batchrun.errors import AccessError
@@ -246,3 +247,7 @@ async def own_server(answer: Any) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def test_no_fault_of_the_emulator_is_left_out() -> None:
+    assert set(FAULTS) == set(emulator_faults.FAULTS) - {"hang", "slow"}  # no answer, and a late one

@@ -1,0 +1,150 @@
+"""Assembly: the real parts of one start of a run, built from a job made ready."""
+
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+
+import pyarrow as pa
+
+from batchrun.backlog import Backlog, Columns
+from batchrun.bedrock.credentials import Access
+from batchrun.bedrock.sdk import SdkTransport, Wire
+from batchrun.bedrock.transport import Transport
+from batchrun.clock import Clock
+from batchrun.dispatch import Dispatch
+from batchrun.emulator.config import EmulatorSpec
+from batchrun.lanes.admission import Admissions, Bound, Budgets
+from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
+from batchrun.lanes.flight import InFlightLimit
+from batchrun.lanes.gate import Gate
+from batchrun.lanes.pool import Pool
+from batchrun.lanes.router import Router
+from batchrun.pipeline import Pipeline, Stations
+from batchrun.readyjob import EMULATOR, ReadyJob
+from batchrun.render import Requests
+from batchrun.runaway import MaxFailed, RunAway
+from batchrun.screen.tally import Tally
+from batchrun.storage.folder import Claim, Folder, take_over
+from batchrun.storage.manifest import read_manifest
+from batchrun.storage.output import Output
+from batchrun.storage.parts import Target
+from batchrun.storage.ranges import Ranges
+from batchrun.storage.schema import result_schema
+from batchrun.storage.source import RowBatch, Source
+
+OTHER_FILES = 200  # file descriptors left to logs, input, imports and the loop
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a start of a run stands on: its job, its input, and the clock and the counts that all parts share."""
+
+    ready: ReadyJob
+    source: Source
+    clock: Clock
+    tally: Tally
+
+
+def open_output(ground: Ground, folder: Folder) -> Output:
+    """Open the job's output, new or where an earlier run left it; the folder's lock must be held.
+
+    Raises InputError if the output belongs to another job, StorageError if it does not read back.
+    """
+    ready, source = ground.ready, ground.source
+    kept = pa.schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
+    schema = result_schema(list(kept))
+    claim = Claim(
+        job=ready.spec.name,
+        identity=ready.identity(),
+        files=source.files,
+        rows=ready.rows_wanted(source),
+        rows_per_part=ready.spec.output.rows_per_part,
+        regions=ready.regions,
+    )
+    if folder.manifest.exists():
+        ready.check_recorded_regions(read_manifest(folder.manifest).regions)
+    manifest = take_over(folder, claim)
+    folder.clear_tmp()
+    target = Target(folder.data, folder.tmp, schema, manifest.run_id, manifest.emulated)
+    output = Output(target, folder.wal, Ranges(manifest.stretches, claim.rows_per_part), kept)
+    if output.found.torn_lines:
+        ground.tally.note_once(f"{output.found.torn_lines} torn lines of the log were dropped")
+    if output.found.in_flight:
+        ground.tally.note_once(
+            f"{output.found.in_flight} rows were in flight when the last run was killed: they may be paid twice"
+        )
+    return output
+
+
+def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate, Pipeline]:
+    """Return the gate and the pipeline of a run over `output`."""
+    ready, clock, tally = ground.ready, ground.clock, ground.tally
+    limits = ready.spec.limits
+    columns = Columns(ready.renderer.columns, ready.kept)
+
+    def read(first_row: int, stop_row: int) -> Iterator[RowBatch]:
+        return ground.source.read(columns.all, first_row, stop_row)
+
+    backlog = Backlog(read, columns, output)
+
+    def waiting_for(bound: Bound | None, now_s: float) -> None:
+        idle = "input" if backlog.waiting else None
+        tally.waiting_for(bound.value if bound is not None else idle, now_s)
+
+    gate = Gate(_admissions(ready, output, clock), clock, waiting_for)
+    stations = Stations(
+        backlog=backlog,
+        renderer=ready.renderer,
+        requests=Requests(ready.sampling, ready.card.request_bytes),
+        gate=gate,
+        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0)),
+        output=output,
+        tally=tally,
+        runaway=RunAway(MaxFailed(limits.max_failed), output.ranges.rows, clock.now_s()),
+        clock=clock,
+        drain_s=limits.drain,
+    )
+    return gate, Pipeline(stations)
+
+
+@asynccontextmanager
+async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
+    """Open what carries the calls, and the emulator inside the run where the job asks for one."""
+    aws = ready.spec.aws
+    wire = Wire(ready.spec.model.api, ready.sampling, connections=_spare_file_descriptors())
+    if aws.endpoint_url != EMULATOR:
+        async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
+            yield transport
+        return
+    from batchrun.emulator.server import serve  # only a run on the emulator needs an HTTP server
+
+    async with serve(ready.spec.emulator or EmulatorSpec(), card=ready.card) as emulator:
+        access = Access(endpoint_url=f"{emulator.url}/{{region}}")
+        async with SdkTransport(access, wire) as transport:
+            yield transport
+
+
+def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
+    spec, totals = ready.spec, output.totals
+    day_ends_at_s = clock.now_s() + clock.seconds_to_midnight()
+    pools = {name: Pool(name, quota, day_ends_at_s=day_ends_at_s) for name, quota in ready.quotas.items()}
+    fixed = spec.limits.max_in_flight
+    budgets = Budgets(
+        in_flight=InFlightLimit(
+            None if isinstance(fixed, str) else fixed,
+            file_descriptors=_spare_file_descriptors(),
+            first_cost=ready.sampling.max_tokens,
+        ),
+        dollars=DollarBudget(spec.limits.max_cost_usd, totals.cost_usd + totals.unsettled_usd),
+        retries=RetryBudget(spec.retry.budget),
+        max_attempts=spec.retry.max_attempts,
+    )
+    router = Router(ready.lanes, pools, price_order(ready.prices))
+    return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight)
+
+
+def _spare_file_descriptors() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(8, soft - OTHER_FILES)
