@@ -34,6 +34,9 @@ from batchrun.storage.ranges import Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import RowBatch, Source
 
+# How much longer than a minute our mirror keeps a charge. On the emulator's fixed minute, with 50 ms of round trip, 11
+# minutes of work met 4 refusals and took 5 % longer than the quota allows without it, 1 refusal and 0.5 % with it.
+SKEW_S = 0.2
 OTHER_FILES = 200  # file descriptors left to logs, input, imports and the loop
 
 
@@ -129,7 +132,9 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
 def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     spec, totals = ready.spec, output.totals
     day_ends_at_s = clock.now_s() + clock.seconds_to_midnight()
-    pools = {name: Pool(name, quota, day_ends_at_s=day_ends_at_s) for name, quota in ready.quotas.items()}
+    pools = {
+        name: Pool(name, quota, day_ends_at_s=day_ends_at_s, skew_s=SKEW_S) for name, quota in ready.quotas.items()
+    }
     fixed = spec.limits.max_in_flight
     budgets = Budgets(
         in_flight=InFlightLimit(

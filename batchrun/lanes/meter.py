@@ -33,11 +33,13 @@ class TrailingMinute:
     """The sum of charges over the trailing 60 s, kept under a quota.
 
     Of the windows that Bedrock may use this is the strictest without a burst below one minute: a client that never
-    exceeds it in any 60 s exceeds no fixed minute and no sliding one. `per_minute` None means no known limit.
+    exceeds it in any 60 s exceeds no fixed minute and no sliding one. `per_minute` None means no known limit; `skew_s`
+    keeps a charge longer, since a call leaves us before it arrives there.
     """
 
-    def __init__(self, per_minute: float | None) -> None:
+    def __init__(self, per_minute: float | None, skew_s: float = 0.0) -> None:
         self.per_minute = per_minute
+        self._window_s = WINDOW_S + skew_s
         self._moments: deque[Moment] = deque()
         self._used = 0.0
 
@@ -45,8 +47,8 @@ class TrailingMinute:
         return f"TrailingMinute(used={self._used:.0f} of {self.per_minute}, {len(self._moments)} moments)"
 
     def used(self, now_s: float) -> float:
-        """Return what was charged in the last 60 s."""
-        while self._moments and self._moments[0].last_s + WINDOW_S <= now_s:
+        """Return what was charged in the last minute."""
+        while self._moments and self._moments[0].last_s + self._window_s <= now_s:
             moment = self._moments.popleft()
             moment.expired = True
             self._used -= moment.cost
@@ -68,7 +70,7 @@ class TrailingMinute:
         for moment in self._moments:
             excess -= moment.cost
             if excess <= 0:
-                return moment.last_s + WINDOW_S
+                return moment.last_s + self._window_s
         return self.empty_at(now_s)
 
     def empty_at(self, now_s: float) -> float:
@@ -76,7 +78,7 @@ class TrailingMinute:
         self.used(now_s)
         # What was given back whole charged nothing.
         last_s = next((moment.last_s for moment in reversed(self._moments) if moment.cost > 0), None)
-        return now_s if last_s is None else last_s + WINDOW_S
+        return now_s if last_s is None else last_s + self._window_s
 
     def hold(self, cost: float, now_s: float) -> Charge:
         """Charge `cost` at admission and return the entry to settle."""

@@ -48,7 +48,7 @@ class Pool:
     input + cache writes + burndown x output; settling above the hold puts the pool into debt.
     """
 
-    def __init__(self, name: str, quota: Quota, *, day_ends_at_s: float = inf) -> None:
+    def __init__(self, name: str, quota: Quota, *, day_ends_at_s: float = inf, skew_s: float = 0.0) -> None:
         self.name = name
         self.quota = quota
         self.in_flight = 0
@@ -58,8 +58,8 @@ class Pool:
         self.largest_admitted = 0.0
         self.parked_until_s = inf if quota.blocked else 0.0
         self.parked_why = "its quota is 0" if quota.blocked else ""
-        self._tokens = TrailingMinute(quota.tokens_per_minute)
-        self._requests = TrailingMinute(quota.requests_per_minute)
+        self._tokens = TrailingMinute(quota.tokens_per_minute, skew_s)
+        self._requests = TrailingMinute(quota.requests_per_minute, skew_s)
         self._token_pace = Pace(_per_second(quota.tokens_per_minute))
         self._request_pace = Pace(_per_second(quota.requests_per_minute))
         self._day_ends_at_s = day_ends_at_s
