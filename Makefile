@@ -13,7 +13,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types bench memory clean
+.PHONY: help install install-dev demo run plan test check format lint types bench memory simulate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ bench: install-dev ## compare a bare aioboto3 loop and batchrun on the same loop
 
 memory: install-dev ## measure the peak memory of long runs, of a huge row group and of long answers
 	$(BIN)/python -m tests.memory
+
+simulate: install-dev ## simulate runs against every way of metering a minute, on a virtual clock
+	$(BIN)/python -m tests.simulate
 
 clean: ## remove what builds and runs left here, but no results
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache
