@@ -89,7 +89,7 @@ class Admissions:
         """Book the row's next call on the best lane, or say what it waits for."""
         hold = trial.request.hold
         if self.in_flight >= self.limit(now_s):
-            return Refused(Bound.IN_FLIGHT, inf)
+            return Refused(Bound.IN_FLIGHT, self.budgets.in_flight.grows_at())
         lane = self._route(trial, now_s)
         if isinstance(lane, Wait):
             return Refused(Bound.QUOTA if lane.for_quota else Bound.LANES, lane.at_s)

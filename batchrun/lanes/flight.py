@@ -1,7 +1,7 @@
 """How many calls may be in flight: Little's law over what the quotas let through and the latency seen."""
 
 from collections.abc import Iterable
-from math import ceil
+from math import ceil, inf
 
 from batchrun.lanes.pool import Pool
 
@@ -16,7 +16,11 @@ MOST = (
 
 
 class InFlightLimit:
-    """The bound on calls in flight: the job's number, or derived from pools, costs and latency."""
+    """The bound on calls in flight: the job's number, or derived from pools, costs and latency.
+
+    The derived bound begins at LEAST and at the most doubles every REFRESH_S, longer than a refusal takes to come back:
+    a wrong quota, or a closed door, costs a few calls and not a whole first flight.
+    """
 
     def __init__(self, fixed: int | None, *, file_descriptors: int, first_cost: float) -> None:
         """Take the job's number, if any, and what a call is taken to cost until one was answered [quota tokens]."""
@@ -24,7 +28,7 @@ class InFlightLimit:
         self._most = max(1, min(MOST, file_descriptors))
         self._latency_s = FIRST_LATENCY_S
         self._cost = first_cost
-        self._bound = LEAST
+        self._bound = LEAST // 2  # doubled when first asked
         self._fresh_until_s = 0.0
 
     def answered(self, cost: float, latency_s: float) -> None:
@@ -38,8 +42,12 @@ class InFlightLimit:
             return self._fixed
         if now_s >= self._fresh_until_s:
             self._fresh_until_s = now_s + REFRESH_S
-            self._bound = self._little(pools, now_s)
+            self._bound = min(self._little(pools, now_s), 2 * self._bound)
         return self._bound
+
+    def grows_at(self) -> float:
+        """Return when the bound is worked out anew [s]; inf for the job's own number."""
+        return inf if self._fixed is not None else self._fresh_until_s
 
     def _little(self, pools: Iterable[Pool], now_s: float) -> int:
         cost = max(self._cost, 1.0)

@@ -103,7 +103,7 @@ def test_a_second_start_with_the_same_cap_spends_nothing_more_than_it(tmp_path):
 
 
 def test_calls_of_unknown_end_count_against_the_cap(tmp_path):
-    # Each cut call may have cost up to $0.0012: 30 of them leave a cap of $0.05 room for few more.
+    # Each cut call may have cost up to $0.0012: a cap of $0.05 has room for 41 of them, and an answer after each.
     prompts = numbered(60, "[[fault=cut*1]] [[output_tokens=1]]")
     quota = {"tokens_per_minute": 10_000_000}
     spec = job(tmp_path, prompts, quota=quota, limits={"max_cost_usd": 0.05}, emulator=PLENTY)
@@ -112,7 +112,7 @@ def test_calls_of_unknown_end_count_against_the_cap(tmp_path):
     second = rehearse(spec, first.transport)
 
     assert first.code == second.code == 3
-    assert 20 <= calls <= 45
+    assert 20 <= calls <= 82
     assert first.calls <= calls + 5  # what the log kept counts at the second start too
 
 
