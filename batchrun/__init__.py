@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batchrun.api import RunOptions, arun, run
     from batchrun.jobspec import JobSpec
-    from batchrun.plan import plan
+    from batchrun.planning import plan
 
 __all__ = ["JobSpec", "RunOptions", "arun", "plan", "run"]
 
@@ -13,7 +13,7 @@ _HOMES = {
     "JobSpec": "batchrun.jobspec",
     "RunOptions": "batchrun.api",
     "arun": "batchrun.api",
-    "plan": "batchrun.plan",
+    "plan": "batchrun.planning",
     "run": "batchrun.api",
 }
 
@@ -25,3 +25,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

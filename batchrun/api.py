@@ -15,7 +15,7 @@ from batchrun.assembly import Ground, assemble, open_output, open_transport
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.engines.local import Ending, run_locally
-from batchrun.errors import BatchrunError, StorageError
+from batchrun.errors import AccessError, BatchrunError, StorageError
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
 from batchrun.readyjob import ReadyJob, make_ready
@@ -74,7 +74,7 @@ async def arun(
     ready = make_ready(job, options.overrides)
     folder = Folder(ready.spec.output.path)
     scanned = partial(ready.scan_input, folder, fresh=options.fresh)
-    source = await anyio.to_thread.run_sync(scanned, abandon_on_cancel=True)  # Ctrl-C must not wait for a long scan
+    source = await anyio.to_thread.run_sync(scanned, abandon_on_cancel=True)
     folder.make()
     try:
         with FolderLock(folder.lock):
@@ -114,11 +114,13 @@ class _Run:
             ground.tally.note_once(warning)
 
     async def run(self, transport: Transport | None) -> dict[str, Any]:
+        new = not self._folder.manifest.exists()
         output = open_output(self._ground, self._folder)
         resumed = output.totals.rows
         try:
             if output.finished:
                 return self._end(output, resumed, None, None)
+            self._folder.success.unlink(missing_ok=True)  # a part may have gone since it was written
             opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
             async with opened as carrier:
                 gate, pipeline = assemble(self._ground, output, carrier)
@@ -126,8 +128,12 @@ class _Run:
                 watch = partial(progress.watch, self._screen)
                 stopped = await run_locally(pipeline, gate, self._ground.clock, self._ending, watch)
             summary = self._end(output, resumed, gate, stopped)
-            progress.write(progress.snapshot("finished" if stopped is None else "stopped"))
+            progress.write(progress.snapshot("finished" if output.finished else "stopped"))
             return summary
+        except AccessError:
+            if new and output.totals.rows == 0:  # nothing was sent: the folder must not be bound to this job yet
+                self._folder.manifest.unlink()
+            raise
         finally:
             output.close()
 
@@ -142,13 +148,19 @@ class _Run:
         tally.end(now_s, cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
         summary = run_summary(verdict, output, tally, pools, resumed)
-        write_json(self._folder.summary, summary)
+        if gate is not None or not self._folder.summary.exists():  # a start that sent nothing has nothing to tell
+            write_json(self._folder.summary, summary)
         return summary
 
 
 def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None) -> Verdict:
     if not output.finished:
-        return Verdict(stopped.exit_code, str(stopped)) if stopped else Verdict(4, "ranges without a part remain")
+        if stopped is not None:
+            return Verdict(stopped.exit_code, str(stopped))
+        limit, taken_on = ready.spec.limits.rows, output.ranges.rows
+        if limit is None:
+            return Verdict(4, "ranges without a part remain")
+        return Verdict(3, f"limits.rows = {limit} is reached; an earlier start took on {taken_on} rows: run without it")
     rows, ok = output.totals.rows, output.totals.by_status.get("ok", 0)
     most = ready.spec.limits.max_failed
     if MaxFailed(most).allows(rows - ok, rows):

@@ -15,6 +15,7 @@ from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
+from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
 from batchrun.lanes.flight import InFlightLimit
@@ -22,7 +23,7 @@ from batchrun.lanes.gate import Gate
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.pipeline import Pipeline, Stations
-from batchrun.readyjob import EMULATOR, ReadyJob
+from batchrun.readyjob import ReadyJob
 from batchrun.render import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
@@ -37,6 +38,7 @@ from batchrun.storage.source import RowBatch, Source
 # How much longer than a minute our mirror keeps a charge: a call leaves us before it arrives there. Without it, a fixed
 # minute loses 5 % to refusals at its edge (`make simulate`, round trips of 0 to 150 ms).
 SKEW_S = 0.35
+MOST_FILES = 16_384  # far more than MOST calls in flight over all Regions; some systems allow a million
 OTHER_FILES = 200  # file descriptors left to logs, input, imports and the loop
 
 
@@ -90,7 +92,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
     def read(first_row: int, stop_row: int) -> Iterator[RowBatch]:
         return ground.source.read(columns.all, first_row, stop_row)
 
-    backlog = Backlog(read, columns, output)
+    backlog = Backlog(read, columns, output, ready.rows_wanted(ground.source))
 
     def waiting_for(bound: Bound | None, now_s: float) -> None:
         idle = "input" if backlog.waiting else None
@@ -105,7 +107,12 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         dispatch=Dispatch(gate, transport, clock, output, tally, Random(0)),
         output=output,
         tally=tally,
-        runaway=RunAway(MaxFailed(limits.max_failed), output.ranges.rows, clock.now_s()),
+        runaway=RunAway(
+            MaxFailed(limits.max_failed),
+            output.ranges.rows,
+            clock.now_s(),
+            any_ok=output.totals.rows > output.not_ok,
+        ),
         clock=clock,
         drain_s=limits.drain,
     )
@@ -116,7 +123,8 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
 async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
     """Open what carries the calls, and the emulator inside the run where the job asks for one."""
     aws = ready.spec.aws
-    wire = Wire(ready.spec.model.api, ready.sampling, connections=_spare_file_descriptors())
+    regions = {lane.source_region for lane in ready.lanes}
+    wire = Wire(ready.spec.model.api, ready.sampling, connections=max(1, _connections(ready) // len(regions)))
     if aws.endpoint_url != EMULATOR:
         async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
             yield transport
@@ -139,7 +147,7 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     budgets = Budgets(
         in_flight=InFlightLimit(
             None if isinstance(fixed, str) else fixed,
-            file_descriptors=_spare_file_descriptors(),
+            connections=_connections(ready) // 2,
             first_cost=ready.sampling.max_tokens,
         ),
         dollars=DollarBudget(spec.limits.max_cost_usd, totals.cost_usd + totals.unsettled_usd),
@@ -150,6 +158,16 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight)
 
 
-def _spare_file_descriptors() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(8, soft - OTHER_FILES)
+def _connections(ready: ReadyJob) -> int:
+    """Return how many connections file descriptors allow in all, after asking the system for more of them.
+
+    An idle connection stays open for minutes, so each of them may stand beside one in use: half is for calls. An
+    emulator inside the run holds the other end of each.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    ends = 2 if ready.spec.aws.endpoint_url == EMULATOR else 1
+    return max(8, (soft - OTHER_FILES) // ends)

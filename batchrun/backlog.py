@@ -8,6 +8,7 @@ from typing import Any, Self
 import anyio
 import pyarrow as pa
 
+from batchrun.cells import rows_of
 from batchrun.storage.output import MOST_OPEN_RANGES, Output
 from batchrun.storage.source import RowBatch
 
@@ -17,7 +18,7 @@ class InputRow:
     """One row of the input that is still to be sent, with the cells that the prompt reads."""
 
     row: int
-    cells: Mapping[str, Any]
+    cells: Mapping[str, Any] | str  # a text says why the row cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,14 @@ class Backlog:
     At most one batch is read ahead. Reading stops while as many ranges are open as the output may have.
     """
 
-    def __init__(self, read: Callable[[int, int], Iterator[RowBatch]], columns: Columns, output: Output) -> None:
-        """Take a function that reads input rows from a first to a stop row."""
+    def __init__(
+        self, read: Callable[[int, int], Iterator[RowBatch]], columns: Columns, output: Output, stop_row: int
+    ) -> None:
+        """Take a function that reads input rows from a first to a stop row, and the row before which to end."""
         self._read = read
         self._columns = columns
         self._output = output
+        self._stop_row = stop_row
         self._rows: deque[InputRow] = deque()
         self._taking = anyio.Lock(fast_acquire=True)
         self._send, self._receive = anyio.create_memory_object_stream[list[InputRow]](1)
@@ -61,7 +65,9 @@ class Backlog:
         """Read all rows that the output lacks, or until stopped."""
         with self._send:
             for first_row, stop_row in self._output.spans_to_read():
-                batches = self._read(first_row, stop_row)
+                if first_row >= self._stop_row:
+                    continue
+                batches = self._read(first_row, min(stop_row, self._stop_row))
                 while (batch := await anyio.to_thread.run_sync(next, batches, None)) is not None:
                     await self._pass(batch)
                     if self._stopped:
@@ -106,7 +112,7 @@ class Backlog:
                     wanted = wanted.take(pa.array([row - first_row for row in rows]))
                 try:
                     await self._send.send(
-                        [InputRow(row, cells) for row, cells in zip(rows, wanted.to_pylist(), strict=True)]
+                        [InputRow(row, cells) for row, cells in zip(rows, rows_of(wanted), strict=True)]
                     )
                 except anyio.BrokenResourceError:
                     return  # stopped

@@ -111,8 +111,8 @@ class Dispatch:
 
     def _completed(self, admission: Admission, trial: Trial, answer: Completion) -> Outcome:
         now_s = self._clock.now_s()
-        spent_usd = self._admissions.answered(admission, trial, answer.usage, now_s)
-        self._tally.answered(admission.lane, spent_usd)
+        self._admissions.answered(admission, trial, answer.usage, now_s)
+        self._tally.answered(admission.lane)
         self._gate.admit_ready()
         return Outcome(
             row=trial.request.row,

@@ -13,7 +13,7 @@ from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
 from batchrun.records import Outcome, Request
 from batchrun.render import Renderer, Requests, RowError
-from batchrun.runaway import RunAway
+from batchrun.runaway import PATIENCE_S, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
@@ -50,34 +50,39 @@ class Pipeline:
         self._live_bytes = 0
         self._less_live = anyio.Event()
         self._rows: TaskGroup | None = None
-        self._hurried = False
+        self._parts: TaskGroup | None = None
         self._complete, self._to_write = anyio.create_memory_object_stream[Range](float("inf"))
 
     async def run(self) -> BatchrunError | None:
         """Run to the end; return why it stopped early, None if every row has its outcome and every range its part."""
         self._at.output.when_complete(self._complete.send_nowait)
-        with self._to_write, self._at.backlog:
+        with self._to_write, self._complete, self._at.backlog:
+            if exceeded := self._at.runaway.exceeded(self._at.output.not_ok):
+                return RunStopped(exceeded)
             async with anyio.create_task_group() as side:
                 for task in (self._at.gate.keep_time, self._end_once_closed, self._stop_if_nothing_ends):
                     side.start_soon(task)
                 async with anyio.create_task_group() as parts:
+                    self._parts = parts
                     parts.start_soon(self._write_parts)
                     with self._complete:
                         async with anyio.create_task_group() as rows:
                             self._rows = rows
                             rows.start_soon(self._read)
                             rows.start_soon(self._work)
-                    if self._hurried:
-                        parts.cancel_scope.cancel()
                 side.cancel_scope.cancel()
         return self._at.gate.closed_by
 
     def hurry(self) -> None:
-        """Stop at once: cancel the calls in flight. Their rows are sent again by the next start."""
-        self._hurried = True
-        self._at.gate.close(RunStopped("stopped at once"))
-        if self._rows is not None:
-            self._rows.cancel_scope.cancel()
+        """Stop at once: cancel the calls in flight and the parts to write. The next start sends and writes them."""
+        self._at.gate.close()
+        calls = self._at.gate.admissions.in_flight
+        self._at.gate.closed_by = RunStopped(
+            f"stopped at once: {calls} calls in flight were cut off; their rows are sent again and may be paid twice"
+        )
+        for group in (self._rows, self._parts):
+            if group is not None:
+                group.cancel_scope.cancel()
 
     async def _read(self) -> None:
         try:
@@ -107,6 +112,8 @@ class Pipeline:
 
     def _request(self, row: InputRow) -> Request | None:
         try:
+            if isinstance(row.cells, str):
+                raise RowError(row.cells)
             return self._at.requests.request(row.row, self._at.renderer.prompt(row.cells))
         except RowError as error:
             self._record(unrendered(row.row, str(error), self._at.clock))
@@ -161,7 +168,7 @@ class Pipeline:
         async for of in self._to_write:
             try:
                 await anyio.to_thread.run_sync(self._at.output.write_part, of)
-            except OSError as error:
+            except (OSError, StorageError) as error:
                 self._at.gate.close(StorageError(f"{of.part_name} cannot be written: {error}"))
                 return
             self._at.backlog.range_closed()
@@ -177,7 +184,7 @@ class Pipeline:
 
     async def _stop_if_nothing_ends(self) -> None:
         while True:
-            await self._at.clock.sleep(self._at.runaway.patience_s / 10)
+            await self._at.clock.sleep(PATIENCE_S / 10)
             reason = self._at.runaway.stalled(self._at.clock.now_s())
             if reason is not None:
                 self._at.gate.close(RunStopped(reason))

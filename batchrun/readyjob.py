@@ -17,7 +17,6 @@ from batchrun.storage.folder import Folder
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.source import Source, scan
 
-EMULATOR = "emulator"  # the endpoint_url that starts one inside the run
 QUOTA_KEYS = ("tokens_per_minute", "requests_per_minute", "tokens_per_day")
 
 

@@ -71,7 +71,6 @@ class Completion:
     usage: Usage
     request_id: str | None = None
     service_tier: str | None = None
-    latency_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +107,3 @@ class Totals:
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
     unsettled_usd: float = 0.0
-
-    def __add__(self, other: "Totals") -> "Totals":
-        counts = dict(self.by_status)
-        for status, rows in other.by_status.items():
-            counts[status] = counts.get(status, 0) + rows
-        return Totals(
-            rows=self.rows + other.rows,
-            by_status=counts,
-            usage=Usage(
-                self.usage.input + other.usage.input,
-                self.usage.output + other.usage.output,
-                self.usage.cache_read + other.usage.cache_read,
-                self.usage.cache_write + other.usage.cache_write,
-            ),
-            cost_usd=self.cost_usd + other.cost_usd,
-            unsettled_usd=self.unsettled_usd + other.unsettled_usd,
-        )

@@ -16,6 +16,8 @@ FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage
 FIRST_BYTES = 1_000.0  # how much that guess weighs against the first rows
 FRAME_TOKENS = 8  # of a request besides its text; one word as a user's message counts as about so many
 SHARE_OF_LAST = 0.02
+# What expressions of a template can raise besides Jinja's own errors; a macro may call itself without end.
+_EXPRESSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class RowError(Exception):
@@ -32,13 +34,17 @@ class Templates:
     prefill: str | None = None
 
 
+class NullError(jinja2.UndefinedError):
+    """A null was printed or joined; the message names its column."""
+
+
 class NullValue(jinja2.StrictUndefined):
     """A null cell: `is none`, `is defined` and `default()` see it; printing or joining it is the row's error."""
 
     __slots__ = ()
 
     def __repr__(self) -> NoReturn:
-        raise jinja2.UndefinedError(self._undefined_hint)
+        raise NullError(self._undefined_hint)
 
 
 class Renderer:
@@ -52,7 +58,7 @@ class Renderer:
         environment = _environment()
         self._system = _compiled(environment, "prompt.system", templates.system)
         self._user = _compiled(environment, "prompt.user", templates.user)
-        self._system_text = _constant(environment, templates.system, self._system)
+        self._system_text = _constant(environment, "prompt.system", templates.system, self._system)
         self._messages = templates.messages
         self._prefill = templates.prefill
         sources = [("prompt.system", templates.system), ("prompt.user", templates.user)]
@@ -73,10 +79,10 @@ class Renderer:
             if self._user is not None:
                 return self._with_prefill(system, (Message("user", _filled(self._user.render(row, row=row))),))
             given, messages = _messages(self._messages, cells)
-        except jinja2.TemplateError as error:
+        except NullError as error:
             raise RowError(f"cannot be rendered: {error}") from error
-        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise RowError(f"cannot be rendered: {type(error).__name__}: {error}") from error
+        except (jinja2.TemplateError, *_EXPRESSION_ERRORS) as error:
+            raise RowError(f"cannot be rendered: {_without_cells(error)}") from error
         if given is not None and system is not None:
             raise RowError(f"column {self._messages!r} has a system message, and so has prompt.system")
         return self._with_prefill(system if system is not None else given, messages)
@@ -122,6 +128,13 @@ class Requests:
             self._tokens += SHARE_OF_LAST * (input_tokens - FRAME_TOKENS - self._tokens)
 
 
+def _without_cells(error: Exception) -> str:
+    """Say what went wrong in a template; most messages quote values, and a row's text is for no log or summary."""
+    quotes_types_only = isinstance(error, TypeError | ArithmeticError | jinja2.exceptions.SecurityError)
+    said = f": {error}" if quotes_types_only else ""
+    return f"{type(error).__name__}{said}"
+
+
 def _environment() -> jinja2.Environment:
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False, finalize=_printable
@@ -148,11 +161,19 @@ def _compiled(environment: jinja2.Environment, name: str, source: str | None) ->
         raise JobError(f"{name}: line {error.lineno}: {error.message}") from error
 
 
-def _constant(environment: jinja2.Environment, source: str | None, template: jinja2.Template | None) -> str | None:
-    """Return what a template renders to if it reads no column, None otherwise."""
+def _constant(
+    environment: jinja2.Environment, name: str, source: str | None, template: jinja2.Template | None
+) -> str | None:
+    """Return what a template renders to if it reads no column, None otherwise.
+
+    Raises JobError if it cannot be rendered.
+    """
     if source is None or template is None or meta.find_undeclared_variables(environment.parse(source)):
         return None
-    return template.render()
+    try:
+        return template.render()
+    except (RowError, jinja2.TemplateError, *_EXPRESSION_ERRORS) as error:
+        raise JobError(f"{name}: cannot be rendered, for any row: {error}") from error
 
 
 def _columns_of(environment: jinja2.Environment, name: str, source: str) -> Sequence[str]:
@@ -182,7 +203,7 @@ def _taken_from_row(name: str, tree: nodes.Template) -> list[str]:
 
 def _cell(name: str, value: Any) -> Any:
     if value is None:
-        return NullValue(hint=f"column {name!r} is null")
+        return NullValue(hint=f"column {name!r} is null", exc=NullError)
     if isinstance(value, dict):
         return {key: _cell(f"{name}.{key}", inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -25,14 +25,14 @@ class MaxFailed:
 class RunAway:
     """Watches the ends of rows; pure but for the time it is told."""
 
-    def __init__(self, max_failed: MaxFailed, rows: int, now_s: float, patience_s: float = PATIENCE_S) -> None:
-        self.patience_s = patience_s
+    def __init__(self, max_failed: MaxFailed, rows: int, now_s: float, *, any_ok: bool = False) -> None:
+        """Take how many of `rows` rows may fail, the time, and whether an earlier start brought an answer."""
         self._max_failed = max_failed
         self._rows = rows
         self._last_end_s = now_s
         self._first: tuple[str, str | None] | None = None
         self._alike = 0
-        self._all_alike = True
+        self._all_alike = not any_ok
 
     def judge(self, outcome: Outcome, failed: int, now_s: float) -> str | None:
         """Take a row's end and how many rows are not ok so far; return why the run should stop, or None."""
@@ -41,6 +41,11 @@ class RunAway:
             return f"the first {ALIKE} rows all ended {outcome.status.value}: {_example(outcome)}"
         if outcome.status is Status.OK:
             return None
+        exceeded = self.exceeded(failed)
+        return f"{exceeded}; the last is {_example(outcome)}" if exceeded else None
+
+    def exceeded(self, failed: int) -> str | None:
+        """Return that too many rows are not ok for the run to end well, whatever comes, or None."""
         if self._max_failed.allows(failed, self._rows):
             return None
         # Where no failure is allowed, a few would stop nearly every run; it ends with exit 1 instead.
@@ -48,14 +53,14 @@ class RunAway:
             return None
         return (
             f"{failed} of {self._rows} rows are not ok already, above limits.max_failed = "
-            f"{self._max_failed.setting:g}: {_example(outcome)}"
+            f"{self._max_failed.setting:g}; raise it to go on, or change the job and start anew with --fresh"
         )
 
     def stalled(self, now_s: float) -> str | None:
         """Return why to stop if no row has ended for long."""
-        if now_s - self._last_end_s < self.patience_s:
+        if now_s - self._last_end_s < PATIENCE_S:
             return None
-        return f"no row has ended for {self.patience_s / 60:.0f} minutes"
+        return f"no row has ended for {PATIENCE_S / 60:.0f} minutes"
 
     def _runs_of_one_kind(self, outcome: Outcome) -> bool:
         if not self._all_alike or self._alike >= ALIKE:

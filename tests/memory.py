@@ -41,6 +41,7 @@ def main() -> None:
     )
     arguments.add_argument("--rows", type=int, help="instead of the case's own number")
     given = arguments.parse_args()
+    above = False
     for case in given.cases:
         default_rows, write = CASES[case]
         rows = given.rows or default_rows
@@ -49,10 +50,13 @@ def main() -> None:
             peak_mb, wall_s = measured(case, Path(name))
             written = sum(pq.read_metadata(part).num_rows for part in (Path(name) / "out" / "data").iterdir())
         assert written == rows, f"{case}: {written} of {rows} rows were written"
+        above = above or peak_mb > BOUND_MB
         verdict = "within" if peak_mb <= BOUND_MB else "ABOVE"
         print(
             f"{case:<8} {rows:>9,} rows  peak {peak_mb:6.0f} MB, {verdict} {BOUND_MB} MB  ({wall_s:.0f} s)", flush=True
         )
+    if above:
+        sys.exit(1)
 
 
 def write_elsewhere(write: Callable[[Path, int], None], path: Path, rows: int) -> None:

@@ -17,13 +17,13 @@ LAYERS = [
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "readyjob", "runaway"},
+    {"render", "readyjob", "runaway", "cells"},
     {"screen"},
     {"backlog", "dispatch"},
     {"pipeline"},
     {"engines", "assembly"},
     {"api"},
-    {"plan"},
+    {"planning"},
     {"cli"},
 ]
 # One outside library, one home; the emulator is a house beside, with a web server of its own.

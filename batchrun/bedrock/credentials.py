@@ -32,7 +32,7 @@ async def new_session(access: Access) -> aioboto3.Session:
 
     Raises AccessError if the profile does not exist, or if no credentials are found at all.
     """
-    core = AioSession(profile=access.profile)
+    core = _core(access)
     try:
         core.get_scoped_config()
         if access.role_arn:
@@ -41,7 +41,16 @@ async def new_session(access: Access) -> aioboto3.Session:
             await _require_credentials(core)
     except sdk_errors.ProfileNotFound as error:
         raise AccessError(f"aws.profile: {error}; `aws configure list-profiles` names those there are") from error
+    except sdk_errors.BotoCoreError as error:
+        raise AccessError(f"the shared AWS files cannot be read: {error}") from error
     return aioboto3.Session(botocore_session=core)
+
+
+def _core(access: Access) -> AioSession:
+    """Return a session; for an endpoint of one's own the environment's profile counts for nothing, it is no AWS."""
+    if access.endpoint_url is None or access.profile or access.role_arn:
+        return AioSession(profile=access.profile)
+    return AioSession(session_vars={"profile": (None, None, None, None)})
 
 
 def stand_in_keys(access: Access, environment: Mapping[str, str]) -> dict[str, str]:
@@ -51,7 +60,7 @@ def stand_in_keys(access: Access, environment: Mapping[str, str]) -> dict[str, s
     """
     if access.endpoint_url is None or access.profile or access.role_arn:
         return {}
-    if any(environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE")):
+    if any(environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK")):
         return {}
     return {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
 

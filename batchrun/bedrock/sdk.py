@@ -65,6 +65,8 @@ class SdkTransport:
             response_checksum_validation="when_required",
             parameter_validation=False,  # the bodies are ours and tested; the check costs CPU on every call
             connector_args={"keepalive_timeout": KEEP_ALIVE_S},
+            # An endpoint of one's own is on this machine: a proxy of the environment would carry prompts off it.
+            proxies={} if access.endpoint_url is not None else None,
         )
 
     async def __aenter__(self) -> Self:
@@ -94,34 +96,29 @@ class SdkTransport:
             return _fault_of(error.response)
         except MalformedAnswerError as error:
             return classify("MalformedAnswer", 200, str(error))
-        except (sdk_errors.ConnectTimeoutError, sdk_errors.ProxyConnectionError) as error:
+        except (sdk_errors.ConnectTimeoutError, sdk_errors.ProxyConnectionError, sdk_errors.SSLError) as error:
             return classify("ConnectError", None, str(error))
         except sdk_errors.EndpointConnectionError as error:
             return _broken(error)
         except (sdk_errors.ReadTimeoutError, TimeoutError) as error:
             return classify("ReadTimeout", None, str(error))
-        except (
-            sdk_errors.NoCredentialsError,
-            sdk_errors.PartialCredentialsError,
-            sdk_errors.CredentialRetrievalError,
-            sdk_errors.TokenRetrievalError,
-            sdk_errors.SSOError,
-        ) as error:
-            return classify("NoCredentials", None, str(error))
         except parsers.ResponseParserError as error:
             return classify("MalformedAnswer", 200, str(error))
         except (sdk_errors.HTTPClientError, sdk_errors.IncompleteReadError, aiohttp.ClientError, OSError) as error:
             return classify("ConnectionLost", None, f"{type(error).__name__}: {error}")
+        except sdk_errors.BotoCoreError as error:  # credentials or configuration: none of them is a call's own
+            return classify("NoCredentials", None, f"{type(error).__name__}: {error}")
 
     async def _client(self, source_region: str) -> "BedrockRuntimeClient":
         keys = stand_in_keys(self._access, os.environ)
         async with self._opening:  # opening one loads service models; two at once would load them twice
             if source_region in self._clients:
                 return self._clients[source_region]
-            assert self._session is not None, "used outside `async with`"
+            session = self._session
+            assert session is not None, "used outside `async with`"
             url = self._access.endpoint_url
             opened = await self._open.enter_async_context(
-                self._session.client(
+                session.client(
                     "bedrock-runtime",
                     region_name=source_region,
                     endpoint_url=url.replace("{region}", source_region) if url else None,
@@ -130,7 +127,8 @@ class SdkTransport:
                     aws_secret_access_key=keys.get("aws_secret_access_key"),
                 )
             )
-            self._clients[source_region] = opened
+            if session is self._session:  # else the credentials were read again meanwhile
+                self._clients[source_region] = opened
             return opened
 
 

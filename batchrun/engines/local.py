@@ -13,6 +13,8 @@ from batchrun.errors import BatchrunError, RunStopped
 from batchrun.lanes.gate import Gate
 from batchrun.pipeline import Pipeline
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -26,10 +28,15 @@ async def run_locally(
     pipeline: Pipeline, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
 ) -> BatchrunError | None:
     """Run a pipeline; `watch` runs beside it. Return why it stopped early, None if it did not."""
+    before = {one: signal.getsignal(one) for one in ENDING}
     try:
         return await _run(pipeline, gate, clock, ending, watch)
     except BaseExceptionGroup as group:
         raise _first_cause(group) from group
+    finally:
+        if ending.signals:  # the loop leaves them at the system's default, which would end the process without a word
+            for one, handler in before.items():
+                signal.signal(one, handler)
 
 
 async def _run(
@@ -55,7 +62,7 @@ def _first_cause(group: BaseExceptionGroup) -> BaseException:
 
 def _signals() -> list[signal.Signals]:
     """Name the signals to end on; one that was ignored when we started, as nohup does, stays ignored."""
-    return [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+    return [one for one in ENDING if signal.getsignal(one) != signal.SIG_IGN]
 
 
 async def _end_on_signals(received: AsyncIterator[signal.Signals], pipeline: Pipeline, gate: Gate) -> None:

@@ -22,10 +22,10 @@ class InFlightLimit:
     a wrong quota, or a closed door, costs a few calls and not a whole first flight.
     """
 
-    def __init__(self, fixed: int | None, *, file_descriptors: int, first_cost: float) -> None:
-        """Take the job's number, if any, and what a call is taken to cost until one was answered [quota tokens]."""
+    def __init__(self, fixed: int | None, *, connections: int, first_cost: float) -> None:
+        """Take the job's number, if any, the connections there may be, and what a first call costs [quota tokens]."""
         self._fixed = fixed
-        self._most = max(1, min(MOST, file_descriptors))
+        self._most = max(1, min(MOST, connections))
         self._latency_s = FIRST_LATENCY_S
         self._cost = first_cost
         self._bound = LEAST // 2  # doubled when first asked

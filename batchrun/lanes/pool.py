@@ -52,7 +52,6 @@ class Pool:
         self.name = name
         self.quota = quota
         self.in_flight = 0
-        self.calls = 0
         self.throttled = 0
         self.settled_tokens = 0.0
         self.largest_admitted = 0.0
@@ -121,7 +120,6 @@ class Pool:
         """Take what a call holds."""
         rested = self.in_flight == 0 and self._tokens.used(now_s) == 0
         self.in_flight += 1
-        self.calls += 1
         self._turn_day(now_s)
         self._day_tokens += hold
         self._token_pace.charged(hold, now_s)

@@ -23,7 +23,10 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
             f"max_tokens (prices of {planned['prices_date']})"
         )
     minutes = planned["minutes"]
-    yield f"time     {_duration(minutes['at_least'])} to {_duration(minutes['at_most'])} at the quotas"
+    if minutes["at_most"] is None:
+        yield "time     never: every pool is blocked"
+    else:
+        yield f"time     {_duration(minutes['at_least'])} to {_duration(minutes['at_most'])} at the quotas"
     yield ""
     quotas = {quota["pool"]: quota for quota in planned["quotas"]}
     yield f"{'lane':<28}{'tokens/min':>12}  {'source of the number':<32}may run in"
@@ -42,9 +45,7 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
         yield json.dumps(request, indent=2, ensure_ascii=False)
 
 
-def _duration(minutes: float | None) -> str:
-    if minutes is None:
-        return "never (every pool is blocked)"
+def _duration(minutes: float) -> str:
     for unit, size in (("days", 1440), ("hours", 60)):
         if minutes >= 2 * size:
             return f"{minutes / size:,.1f} {unit}"

@@ -1,7 +1,6 @@
 """Progress: a snapshot of a run every second, for the bar on a terminal, the lines on a pipe and status.json."""
 
 import os
-import sys
 from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,7 +58,6 @@ class Progress:
         self._tally = tally
         self._clock = clock
         self._status_path = status_path
-        self._rows_before = output.totals.rows
         self._seen: deque[tuple[float, int]] = deque()
 
     async def watch(self, screen: TextIO | None) -> None:
@@ -161,8 +159,3 @@ def _short(number: float | None) -> str:
 
 def _clock(seconds: float) -> str:
     return tqdm.format_interval(int(seconds))
-
-
-def standard_error() -> TextIO:
-    """Return where progress goes unless it is silenced."""
-    return sys.stderr

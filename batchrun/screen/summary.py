@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import Any
 
 from batchrun.lanes.pool import Pool
@@ -30,7 +31,7 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     for example in summary["examples"]:
         told = f": {example['message'][:160]}" if example["message"] else ""
         found = f"{example['rows']:,} × {example['error_code']}, such as row {example['row']}"
-        yield f"  {example['status']:<10}{found}{told}"
+        yield f"  {example['status']:<12}{found}{told}"
     for note in summary.get("notes", ()):
         yield f"  note      {note}"
 
@@ -70,8 +71,8 @@ def run_summary(verdict: Verdict, output: Output, tally: Tally, pools: Iterable[
 
 
 def _quota_used(pools: Iterable[Pool], wall_s: float) -> dict[str, float | None]:
-    """Return each pool's settled tokens as a share of what its quota gave in that time, a minute at the least."""
-    minutes = max(wall_s / 60, 1.0)
+    """Return each pool's settled tokens as a share of its quota of the minutes that the run began."""
+    minutes = max(ceil(wall_s / 60), 1)
     quotas = {pool: pool.quota.tokens_per_minute for pool in pools}
     return {
         pool.name: round(pool.settled_tokens / (quota * minutes), 4) if quota else None

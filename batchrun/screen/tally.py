@@ -40,9 +40,6 @@ class Tally:
     started_s: float
     lanes: dict[Lane, LaneTally] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
-    outcomes: int = 0
-    by_status: Counter[str] = field(default_factory=Counter)
-    usd: float = 0.0
     throttled: int = 0
     input_tokens: int = 0
     input_tokens_estimated: int = 0
@@ -54,12 +51,11 @@ class Tally:
     _waiting_for: str | None = None
     _since_s: float = 0.0
 
-    def answered(self, lane: Lane, usd: float) -> None:
+    def answered(self, lane: Lane) -> None:
         """Count a call that was answered."""
         one = self._lane(lane)
         one.calls += 1
         one.ok += 1
-        self.usd += usd
 
     def faulted(self, lane: Lane, fault: Fault) -> None:
         """Count a call that was not."""
@@ -73,9 +69,7 @@ class Tally:
             one.faults += 1
 
     def recorded(self, outcome: Outcome) -> None:
-        """Count a row's end."""
-        self.outcomes += 1
-        self.by_status[outcome.status.value] += 1
+        """Keep a row's end if it is an error."""
         if outcome.status is not Status.OK:
             self._keep_example(outcome)
 
@@ -98,6 +92,8 @@ class Tally:
 
     def bounded_by(self) -> str:
         """Say what kept the run from being faster: quota, in_flight, lanes, dollars, cpu, input, or only latency."""
+        if not self.lanes:
+            return "nothing"
         if self.cpu_s >= CPU_BOUND * self.wall_s:
             return "cpu"
         if not self.waited_s:

@@ -122,8 +122,14 @@ class Output:
         self._tell_if_complete(one)
 
     def write_part(self, of: Range) -> None:
-        """Turn a complete range into its part and remove its log; meant for a thread beside the event loop."""
-        self._open[of.number].write_part(self.target)
+        """Turn a complete range into its part and remove its log; meant for a thread beside the event loop.
+
+        Raises OSError, or StorageError if an outcome has no place in the schema; the log stays.
+        """
+        try:
+            self._open[of.number].write_part(self.target)
+        except (pa.ArrowException, OverflowError) as error:
+            raise StorageError(str(error)) from error
         self._done.add(of.number)
         del self._open[of.number]
 

@@ -16,7 +16,6 @@ class Spool:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.rows = 0
         self._path = path
-        self._schema = schema
         self._file = pa.OSFile(str(path), mode="wb")
         self._writer = pa.ipc.new_stream(self._file, schema)
 

@@ -62,11 +62,17 @@ class _Verification:
         if own_id != id_column:
             yield f"input.id is {id_column!r}, the output was written with {own_id!r}"
         complete = True
-        for line in self._parts(rows, self._expected(input_changed=bool(changed))):
+        for line in self._parts(self._expected(input_changed=bool(changed))):
             complete = False
             yield line
         yield from self._foreign()
         yield from self._success(allows, complete=complete)
+        if rows > self._ranges.rows:
+            limit = self._ranges.rows
+            yield (
+                f"rows {limit:,} to {rows - 1:,} have no result: the last run was limited to {limit:,} rows; "
+                f"run again without a limit, or verify with --limit {limit}"
+            )
         if id_column is not None and (faults := duplicate_ids(self._source, id_column)):
             yield f"input.id {id_column!r}: {faults}"
 
@@ -91,7 +97,7 @@ class _Verification:
                 continue
         return result_schema([])
 
-    def _parts(self, rows: int, expected: Expected) -> Iterator[str]:
+    def _parts(self, expected: Expected) -> Iterator[str]:
         """Audit the parts; yield what is wrong with them and which rows lack a result."""
         lacking: list[tuple[int, int]] = []
         for of in self._ranges:
@@ -106,7 +112,6 @@ class _Verification:
                 yield f"{path}: missing: run again to have the empty part written"
             else:
                 lacking.append((of.first_row, of.stop_row))
-        lacking.append((self._ranges.rows, max(rows, self._ranges.rows)))
         yield from _rows_lacking(lacking)
 
     def _unfinished(self, of: Range) -> str:

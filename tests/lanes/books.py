@@ -61,7 +61,7 @@ def admissions(
     }
     price = {name: prices.input for name, prices in PRICES.items()}
     budgets = Budgets(
-        InFlightLimit(in_flight, file_descriptors=1_000, first_cost=1_000.0),
+        InFlightLimit(in_flight, connections=1_000, first_cost=1_000.0),
         DollarBudget(cap_usd),
         RetryBudget(retry_share),
         max_attempts,

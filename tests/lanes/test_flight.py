@@ -6,8 +6,8 @@ from batchrun.lanes.flight import FIRST_LATENCY_S, HEADROOM, LEAST, MOST, REFRES
 from batchrun.lanes.pool import Pool, Quota
 
 
-def limit(fixed: int | None = None, *, file_descriptors: int = 10_000, first_cost: float = 1_000.0) -> InFlightLimit:
-    return InFlightLimit(fixed, file_descriptors=file_descriptors, first_cost=first_cost)
+def limit(fixed: int | None = None, *, connections: int = 10_000, first_cost: float = 1_000.0) -> InFlightLimit:
+    return InFlightLimit(fixed, connections=connections, first_cost=first_cost)
 
 
 def pools(*quotas: Quota) -> list[Pool]:
@@ -50,8 +50,8 @@ def test_blocked_and_parked_pools_count_nothing():
     assert grown(limit(), pools(Quota(0), Quota(0))) == LEAST
 
 
-def test_file_descriptors_bound_it():
-    assert grown(limit(file_descriptors=50), pools(Quota())) == 50
+def test_connections_bound_it():
+    assert grown(limit(connections=50), pools(Quota())) == 50
 
 
 def test_costs_and_latency_are_learnt_from_answers():

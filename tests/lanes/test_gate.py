@@ -283,7 +283,7 @@ def test_a_blocked_pool_stops_the_run_before_anything_is_sent():
     entrance = at_the_gate(admissions({GEO: tpm(0)}), play)
 
     assert "its quota is 0" in str(entrance.gate.closed_by)
-    assert entrance.books.router.pools["us-east-1/geo"].calls == 0
+    assert entrance.calls == {}
 
 
 def test_the_cost_cap_stops_the_run_once_nothing_is_in_flight():
@@ -364,4 +364,4 @@ def test_a_row_that_never_fits_is_found_out_within_minutes():
     entrance = at_the_gate(admissions({GEO: tpm(1_000)}), play)
 
     assert len(entrance.let_in) == 5
-    assert 60 <= entrance.let_in[-1][1] < 120
+    assert 240 <= entrance.let_in[-1][1] < 300  # five tries, a minute apart

@@ -16,6 +16,7 @@ from batchrun.storage.parts import Target, write_part
 from batchrun.storage.ranges import Range, Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import Source, scan
+from batchrun.storage.sums import Sums
 
 FINISHED_AT = "2026-11-20T08:00:00.250+00:00"
 
@@ -49,10 +50,10 @@ def failure(row: int) -> Outcome:
 
 def totals_of(outcomes: Iterable[Outcome]) -> Totals:
     """Return the sums that a log of these outcomes has."""
-    totals = Totals()
+    sums = Sums()
     for one in outcomes:
-        totals += Totals(1, {one.status.value: 1}, one.usage, one.cost_usd)
-    return totals
+        sums.add(one)
+    return sums.totals
 
 
 def identity(rows_per_part: int, keep: Sequence[str] = ()) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def test_a_missing_part_names_its_rows(made: Made) -> None:
     assert only(wrong(made), made) == "rows 4 to 7 have no result: run again"
 
 
-def test_rows_that_were_never_begun_are_taken_together_with_missing_parts(tmp_path: Path) -> None:
+def test_rows_beyond_a_limited_run_are_told_apart_from_those_that_went_missing(tmp_path: Path) -> None:
     write_input(tmp_path / "in.parquet", 10)
     limited = take(tmp_path, 8, 4)
     limited.finish()
@@ -126,7 +126,11 @@ def test_rows_that_were_never_begun_are_taken_together_with_missing_parts(tmp_pa
     limited.folder.success.unlink()
 
     assert wrong(limited, rows=8) == ["rows 4 to 7 have no result: run again"]
-    assert wrong(limited, rows=10) == ["rows 4 to 9 have no result: run again"]
+    assert wrong(limited, rows=10) == [
+        "rows 4 to 7 have no result: run again",
+        "rows 8 to 9 have no result: the last run was limited to 8 rows; "
+        "run again without a limit, or verify with --limit 8",
+    ]
 
 
 def test_a_truncated_part_shows(made: Made) -> None:

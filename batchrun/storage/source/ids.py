@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import pyarrow as pa
+
 from batchrun.storage.source.rows import Source
 
 Hashes: TypeAlias = "array[int]"  # quoted: Python 3.11 has no array[int] when it runs
@@ -108,12 +110,19 @@ def _examples(source: Source, column: str, repeated: set[int]) -> tuple[Repeated
             if text in rows_of or len(rows_of) < EXAMPLES:
                 rows = rows_of.setdefault(text, [])
                 rows += [row] if len(rows) < EXAMPLES else []
-    return tuple(RepeatedId(str(text), tuple(rows)) for text, rows in rows_of.items() if len(rows) > 1)
+    return tuple(RepeatedId(_shown(text), tuple(rows)) for text, rows in rows_of.items() if len(rows) > 1)
+
+
+def _shown(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode(errors="backslashreplace")
 
 
 def _ids(source: Source, column: str) -> Iterator[tuple[int, Sequence[str | bytes | None]]]:
     """Yield the number of a first row and the ids from there on, as what can be hashed well."""
     for batch in source.read([column], 0, source.rows):
-        values = batch.batch.column(0).to_pylist()
+        ids = batch.batch.column(0)
+        if pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type):
+            ids = ids.cast(pa.large_binary())  # text that is not UTF-8 is an id too
+        values = ids.to_pylist()
         # Text, since Python hashes -1 and -2 alike, and integers modulo 2**61 - 1.
         yield batch.first_row, [v if v is None or isinstance(v, str | bytes) else str(v) for v in values]

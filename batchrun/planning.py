@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from batchrun.cells import rows_of
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.budget import dollars
 from batchrun.readyjob import ReadyJob, make_ready
@@ -79,8 +80,10 @@ def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) ->
     """Yield each row's request, or why it has none."""
     requests = Requests(ready.sampling, ready.card.request_bytes)
     for batch in source.read(ready.renderer.columns, first_row, stop_row):
-        for row, cells in enumerate(batch.batch.to_pylist(), batch.first_row):
+        for row, cells in enumerate(rows_of(batch.batch), batch.first_row):
             try:
+                if isinstance(cells, str):
+                    raise RowError(cells)
                 yield requests.request(row, ready.renderer.prompt(cells))
             except RowError as error:
                 yield f"row {row}: {error}"

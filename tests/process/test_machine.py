@@ -1,0 +1,84 @@
+"""Runs at the edge of the machine: few file descriptors, a hostile environment, signals from before."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from runs import ENVIRONMENT, command, emulator, finish, rows_of, run, start, stats, wait_for_calls, write_job
+
+ROWS = 600
+
+
+def test_few_file_descriptors_are_enough_for_many_regions(tmp_path: Path) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400))
+
+    with emulator("--latency-s", "0.05") as url:
+        job = write_job(tmp_path, url, ROWS)
+        text = job.read_text().replace('scopes = ["us"]', 'scopes = ["global"]').replace("max_in_flight = 20", "")
+        job.write_text(text.replace('source_regions = ["us-east-1", "us-west-2"]', ""))
+        arguments = [sys.executable, "-m", "batchrun", "run", str(job), "--json", "--quiet"]
+        ended = subprocess.run(
+            arguments, preexec_fn=few, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    assert ended.returncode == 0, ended.stderr
+    assert rows_of(job) == list(range(ROWS))
+
+
+def test_an_endpoint_of_ones_own_needs_no_profile_and_takes_no_proxy(tmp_path: Path) -> None:
+    with emulator("--latency-s", "0") as url:
+        job = write_job(tmp_path, url, 20)
+        hostile = {
+            "AWS_PROFILE": "no-such-profile",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "http_proxy": "http://127.0.0.1:9",
+        }
+        arguments = [sys.executable, "-m", "batchrun", "run", str(job), "--quiet"]
+        ended = subprocess.run(
+            arguments, env=ENVIRONMENT | hostile, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_signal_that_was_ignored_before_the_start_stays_ignored(tmp_path: Path) -> None:
+    with emulator("--latency-s", "0.05") as url:
+        job = write_job(tmp_path, url, ROWS)
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        try:
+            process = start(job)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        wait_for_calls(url, 100)
+        process.send_signal(signal.SIGHUP)
+
+        assert finish(process)["exit_code"] == 0
+
+
+def test_a_reader_that_has_gone_changes_nothing_about_the_exit_code(tmp_path: Path) -> None:
+    with emulator("--latency-s", "0") as url:
+        job = write_job(tmp_path, url, 20)
+        reading, writing = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "batchrun", "run", str(job), "--quiet"], stdout=writing, env=ENVIRONMENT
+        )
+        os.close(writing)
+        os.close(reading)
+
+        assert process.wait(timeout=60) == 0
+
+
+def test_every_command_of_a_finished_job_works_from_another_folder(tmp_path: Path) -> None:
+    with emulator("--latency-s", "0") as url:
+        job = write_job(tmp_path, url, 20)
+        run(job)
+        calls = stats(url)["calls"]
+
+        assert command("verify", str(job)).returncode == 0
+        assert "finished" in command("status", str(job)).stdout
+        assert command("plan", str(job)).returncode == 0
+        assert stats(url)["calls"] == calls
