@@ -60,6 +60,7 @@ class Backlog:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+        self._send.close()
 
     async def read(self) -> None:
         """Read all rows that the output lacks, or until stopped."""

@@ -155,11 +155,12 @@ class Watched(EmulatedTransport):
 def waits_s(folder, faults: int) -> dict[int, list[float]]:
     """Run 800 rows of which every fourth fails `faults` times; return the waits after the first fault and so on.
 
-    The answers between the faults keep the lane's breaker out of it.
+    All go out at once, and the answers between the faults keep the lane's breaker out of it.
     """
     fault = f"[[fault=InternalServerException*{faults}]]"
     prompts = [f"{row} {'' if row % 4 else fault} [[output_tokens=1]]" for row in range(800)]
-    spec = job(folder, prompts, quota=QUOTA, limits={"max_in_flight": 100}, retry={"budget": 1.0}, emulator=PLENTY)
+    far = {**PLENTY, "latency_s": 0, "rtt_ms": 500}
+    spec = job(folder, prompts, quota=QUOTA, limits={"max_in_flight": 1_000}, retry={"budget": 1.0}, emulator=far)
     transport = Watched(Bedrock(spec.emulator))
     assert rehearse(spec, transport).code == 0
     return transport.waits_s
