@@ -127,9 +127,7 @@ class _Run:
                 progress = Progress(gate, output, self._ground.tally, self._ground.clock, self._folder.status)
                 watch = partial(progress.watch, self._screen)
                 stopped = await run_locally(pipeline, gate, self._ground.clock, self._ending, watch)
-            summary = self._end(output, resumed, gate, stopped)
-            progress.write(progress.snapshot("finished" if output.finished else "stopped"))
-            return summary
+            return self._end(output, resumed, gate, stopped)
         except AccessError:
             if new and output.totals.rows == 0:  # nothing was sent: the folder must not be bound to this job yet
                 self._folder.manifest.unlink()
@@ -138,18 +136,20 @@ class _Run:
             output.close()
 
     def _end(self, output: Output, resumed: int, gate: Gate | None, stopped: BatchrunError | None) -> dict[str, Any]:
-        """Write _SUCCESS where it is due, and the summary."""
-        verdict = _verdict(self._ground.ready, output, stopped)
-        if verdict.exit_code == 0:
-            write_json(self._folder.success, {"rows": output.totals.rows, "run_id": output.target.run_id})
-        else:
-            self._folder.success.unlink(missing_ok=True)
-        tally, now_s = self._ground.tally, self._ground.clock.now_s()
-        tally.end(now_s, cpu_s=time.process_time() - self._cpu_began_s)
+        """Write the summary, the last status, and _SUCCESS last of all where it is due."""
+        ground, folder = self._ground, self._folder
+        verdict = _verdict(ground.ready, output, stopped)
+        if verdict.exit_code != 0:
+            folder.success.unlink(missing_ok=True)
+        ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
-        summary = run_summary(verdict, output, tally, pools, resumed)
-        if gate is not None or not self._folder.summary.exists():  # a start that sent nothing has nothing to tell
-            write_json(self._folder.summary, summary)
+        summary = run_summary(verdict, output, ground.tally, pools, resumed)
+        if gate is not None or not folder.summary.exists():  # a start that sent nothing has nothing to tell
+            write_json(folder.summary, summary)
+        progress = Progress(gate, output, ground.tally, ground.clock, folder.status)
+        progress.write(progress.snapshot("finished" if output.finished else "stopped"))
+        if verdict.exit_code == 0:
+            write_json(folder.success, {"rows": output.totals.rows, "run_id": output.target.run_id})
         return summary
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from batchrun.bedrock.body import converse_arguments
 from batchrun.cells import rows_of
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.budget import dollars
+from batchrun.lanes.pool import Quota
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request, Usage
 from batchrun.render import Requests, RowError
@@ -21,6 +23,7 @@ from batchrun.storage.source import Source, duplicate_ids
 
 SAMPLE_ROWS = 500  # rendered to estimate tokens: evenly spread stretches of the input
 STRETCHES = 10
+MINUTES_A_DAY = 1_440
 
 
 def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0) -> dict[str, Any]:
@@ -43,10 +46,18 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
             {"scope": one.scope, "source_region": one.source_region, "why": one.why} for one in ready.refused
         ],
         "quotas": _quotas(ready),
-        **_estimates(ready, sample, rows),
+        **_estimates(ready, sample, round(rows * sample.sendable)),
         "warnings": [*ready.warnings, *_warnings(ready, source, sample)],
-        "requests": [json.loads(request.body) for request in islice(_requests(ready, source, 0, rows), show)],
+        "requests": [_shown(ready, request) for request in islice(_requests(ready, source, 0, rows), show)],
     }
+
+
+def _shown(ready: ReadyJob, request: Request) -> dict[str, Any]:
+    """Return a request as the job's API takes it."""
+    if ready.spec.model.api == "converse":
+        return converse_arguments(request.prompt, ready.sampling)
+    body: dict[str, Any] = json.loads(request.body)
+    return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,12 @@ class _Sample:
     requests: Sequence[Request]
     unsendable: int
     example: str | None
+
+    @property
+    def sendable(self) -> float:
+        """Return the share of the sampled rows that become requests."""
+        rows = len(self.requests) + self.unsendable
+        return len(self.requests) / rows if rows else 1.0
 
 
 def _sample(ready: ReadyJob, source: Source, rows: int) -> _Sample:
@@ -134,14 +151,23 @@ def _estimates(ready: ReadyJob, sample: _Sample, rows: int) -> dict[str, Any]:
 
 def _minutes(ready: ReadyJob, rows: int, charge: float) -> float | None:
     """Return how long `rows` calls of `charge` quota tokens take at the quotas; None if every pool is blocked."""
-    per_minute = 0.0
-    for quota in ready.quotas.values():
-        if quota.blocked or not charge:
-            continue
-        rates = [(quota.tokens_per_minute or 0) / charge if quota.tokens_per_minute else None]
-        rates.append(quota.requests_per_minute)
-        per_minute += min((rate for rate in rates if rate is not None), default=0.0)
-    return round(rows / per_minute, 2) if per_minute else None
+    open_quotas = [quota for quota in ready.quotas.values() if not quota.blocked]
+    if not open_quotas:
+        return None
+    if not rows or not charge:
+        return 0.0
+    return round(rows / sum(_rows_per_minute(quota, charge) for quota in open_quotas), 2)
+
+
+def _rows_per_minute(quota: Quota, charge: float) -> float:
+    """Return what the tightest of a pool's numbers lets through, the day's spread over its minutes."""
+    rates = [quota.requests_per_minute]
+    rates += [tokens and tokens / charge for tokens in (quota.tokens_per_minute, _over_a_day(quota.tokens_per_day))]
+    return min(rate for rate in rates if rate is not None)
+
+
+def _over_a_day(tokens_per_day: float | None) -> float | None:
+    return tokens_per_day and tokens_per_day / MINUTES_A_DAY
 
 
 def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]:

@@ -32,7 +32,7 @@ HOMES = {
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
     "aioboto3": {"bedrock.sdk", "bedrock.credentials"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.credentials"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets"},
     "botocore": {"bedrock.sdk", "bedrock.credentials"},
     "jinja2": {"render"},
 }

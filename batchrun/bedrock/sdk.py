@@ -22,6 +22,7 @@ from batchrun.bedrock.body import (
 )
 from batchrun.bedrock.credentials import Access, new_session, stand_in_keys
 from batchrun.bedrock.faults import Fault, classify
+from batchrun.bedrock.sockets import LivelySession
 from batchrun.records import Completion, Request
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ class SdkTransport:
         self._session: aioboto3.Session | None = None
         self._clients: dict[str, BedrockRuntimeClient] = {}
         self._config = AioConfig(
-            retries={"total_max_attempts": 1},
+            retries={"total_max_attempts": 1, "mode": "standard"},  # named, or AWS_RETRY_MODE=adaptive would slow us
             max_pool_connections=wire.connections,
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=read_timeout_s(wire.sampling.max_tokens),
-            tcp_keepalive=True,
+            http_session_cls=LivelySession,
             user_agent=USER_AGENT,  # given whole: the SDK would put its own together anew for every call
             disable_request_compression=True,
             request_checksum_calculation="when_required",

@@ -52,7 +52,8 @@ class Snapshot:
 class Progress:
     """Takes a snapshot every second and shows it where it is wanted."""
 
-    def __init__(self, gate: Gate, output: Output, tally: Tally, clock: Clock, status_path: Path) -> None:
+    def __init__(self, gate: Gate | None, output: Output, tally: Tally, clock: Clock, status_path: Path) -> None:
+        """Take the parts of a run; without a gate nothing is sent and nothing waits."""
         self._gate = gate
         self._output = output
         self._tally = tally
@@ -81,7 +82,7 @@ class Progress:
         now_s = self._clock.now_s()
         totals = self._output.totals
         rate = self._rows_per_s(now_s, totals.rows)
-        pools = self._gate.admissions.router.pools.values()
+        pools = list(self._gate.admissions.router.pools.values()) if self._gate is not None else []
         quotas = [pool.quota.tokens_per_minute for pool in pools]
         rows_total = self._output.ranges.rows
         return Snapshot(
@@ -96,8 +97,8 @@ class Progress:
             quota_tokens_per_minute=sum(quota or 0 for quota in quotas) or None,
             usd=round(totals.cost_usd, 6),
             throttled=self._tally.throttled,
-            in_flight=self._gate.admissions.in_flight,
-            waiting=len(self._gate),
+            in_flight=self._gate.admissions.in_flight if self._gate is not None else 0,
+            waiting=len(self._gate) if self._gate is not None else 0,
             eta_s=round((rows_total - totals.rows) / rate, 1) if rate > 0 else None,
         )
 

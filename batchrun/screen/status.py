@@ -16,7 +16,8 @@ def read_status(folder: Folder) -> dict[str, Any]:
     """
     try:
         told: dict[str, Any] = json.loads(folder.status.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        told["state"], told["rows"], told["by_status"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"output.path {folder.path}: no run has written here yet; start one: batchrun run") from error
     if told["state"] == "running" and not is_held(folder.lock):
         told["state"] = "killed"

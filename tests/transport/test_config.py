@@ -1,5 +1,6 @@
 """The SDK's client as the transport opens it: time-outs, pool, keep-alive, and one call for one call."""
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,10 +9,12 @@ import aioboto3
 import anyio
 import pytest
 
+from batchrun.bedrock import sockets
 from batchrun.bedrock.body import Sampling, invoke_body
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.faults import Fault
 from batchrun.bedrock.sdk import KEEP_ALIVE_S, SdkTransport, Wire
+from batchrun.bedrock.sockets import lively_socket
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
 from batchrun.records import Message, Prompt, Request
@@ -74,8 +77,33 @@ async def config_of(opened: list[Any], **options: Any) -> Any:
         return client.meta.config
 
 
-async def test_a_client_asks_for_tcp_keepalive(opened: list[Any]) -> None:
-    assert (await config_of(opened)).tcp_keepalive is True
+async def test_a_clients_connections_show_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+
+    def watched(address: Any) -> socket.socket:
+        made.append(lively_socket(address))
+        return made[-1]
+
+    monkeypatch.setattr(sockets, "lively_socket", watched)
+    async with carrying() as (_, transport):
+        await transport.send(US, "us-east-1", request())
+
+    assert len(made) == 1
+
+
+def test_a_lively_socket_sends_keep_alives_well_before_an_idle_flow_is_dropped() -> None:
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 9))
+    with lively_socket(address) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 350
+
+
+async def test_the_retry_mode_of_the_environment_is_not_taken(
+    opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
+
+    assert (await config_of(opened)).retries["mode"] == "standard"
 
 
 async def test_a_client_makes_one_attempt(opened: list[Any]) -> None:
