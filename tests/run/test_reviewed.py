@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchrun.api import arun
 from batchrun.emulator.service import Bedrock
 from batchrun.errors import AccessError, JobError
 from batchrun.readyjob import make_ready
@@ -103,16 +105,7 @@ def test_a_run_that_failed_too_much_before_sends_nothing_more(tmp_path: Path) ->
     assert "raise it to go on" in again.reason
 
 
-def test_a_start_without_credentials_does_not_bind_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import anyio
-
-    from batchrun.api import arun
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+def test_a_start_without_credentials_does_not_bind_the_output(tmp_path: Path) -> None:
     spec = job(tmp_path, numbered(3), aws={"endpoint_url": None})
 
     with pytest.raises(AccessError, match="no AWS credentials"):

@@ -24,20 +24,6 @@ WIRE = Wire("invoke", SAMPLING, connections=16)
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-
-
 def request(text: str = "Say hello. [[output_tokens=12]]", row: int = 0) -> Request:
     prompt = Prompt("Be brief.", (Message("user", text),))
     return Request(row, prompt, invoke_body(prompt, SAMPLING), 20, SAMPLING.max_tokens)
