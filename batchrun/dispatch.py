@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import anyio
 
 from batchrun.bedrock.faults import Fault
+from batchrun.bedrock.renewal import Renewal
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.errors import AccessError, BatchrunError, StorageError
@@ -51,9 +52,7 @@ class Dispatch:
         self._journal = journal
         self._tally = tally
         self._chance = chance
-        self._refreshed = 0  # times that the credentials were read again
-        self._answered_after = 0  # how many of them lay before the newest call that was answered
-        self._refreshing = anyio.Lock()
+        self._renewal = Renewal(transport)
 
     async def first_attempt(self, trial: Trial) -> Outcome | None:
         """Send a row; None means that it failed and should be tried again after a back-off.
@@ -62,14 +61,14 @@ class Dispatch:
         """
         while True:
             admission = await self._gate.wait_until_admitted(trial)
-            refreshed = self._refreshed
+            generation = self._renewal.generation
             answer = await self._call(admission, trial)
             if isinstance(answer, Completion):
-                self._answered_after = max(self._answered_after, refreshed)
+                self._renewal.answered(generation)
                 return self._completed(admission, trial, answer)
             following = self._book_fault(admission, trial, answer)
             if following is Next.REFRESH:
-                following = await self._refresh(refreshed, answer)
+                following = await self._renew(generation, answer)
             if following is Next.STOP:
                 self._gate.close(AccessError(f"{admission.lane.name}: {answer.code}: {answer.message}"))
             elif following is Next.RETRY:
@@ -136,23 +135,14 @@ class Dispatch:
         self._gate.admit_ready()
         return following
 
-    async def _refresh(self, refreshed: int, fault: Fault) -> Next:
-        """Read the credentials again, once for all calls that went out before; a further refusal ends the run.
-
-        `refreshed` is how often they had been read again when the refused call went out.
-        """
-        async with self._refreshing:
-            if refreshed < self._refreshed:
-                return Next.ELSEWHERE
-            if self._refreshed > self._answered_after:
-                return Next.STOP
-            try:
-                await self._transport.refresh()
-            except BatchrunError as error:
-                raise self._ended(error) from error
-            self._refreshed += 1
+    async def _renew(self, generation: int, fault: Fault) -> Next:
+        try:
+            renewed = await self._renewal.renew(generation)
+        except BatchrunError as error:
+            raise self._ended(error) from error
+        if renewed:
             self._tally.note_once(f"credentials read again after {fault.code}")
-            return Next.ELSEWHERE
+        return Next.ELSEWHERE if renewed else Next.STOP
 
     def _ended(self, error: OSError | BatchrunError) -> GateClosedError:
         """Close the gate for an error that no row can get past; return what its row leaves with."""
