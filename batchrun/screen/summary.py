@@ -32,8 +32,10 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         told = f": {example['message'][:160]}" if example["message"] else ""
         found = f"{example['rows']:,} × {example['error_code']}, such as row {example['row']}"
         yield f"  {example['status']:<12}{found}{told}"
+    if summary.get("emulated"):
+        yield "  note        the answers are an emulator's, made up; no real run will go on with this output"
     for note in summary.get("notes", ()):
-        yield f"  note      {note}"
+        yield f"  note        {note}"
 
 
 def _lane_table(lanes: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from io import StringIO
 from math import ceil
 
 from batchrun.emulator.service import Bedrock
+from batchrun.screen.summary import summary_text
 from tests.emulated_transport import EmulatedTransport
 from tests.run.rehearsal import job, numbered, rehearse
 
@@ -114,3 +115,10 @@ def test_a_pipe_gets_a_line_every_half_minute(tmp_path):
 
     assert len(lines) == 1 + int(ended.wall_s // 30)
     assert all("/100 rows" in line and "quota tokens/min" in line for line in lines)
+
+
+def test_the_page_says_that_the_answers_are_an_emulators(tmp_path):
+    ended = rehearse(job(tmp_path, numbered(3)))
+
+    assert "the answers are an emulator's" in summary_text(ended.summary)
+    assert "the answers are an emulator's" not in summary_text({**ended.summary, "emulated": False})
