@@ -156,22 +156,19 @@ def init(
         _say(f"wrote {target}; edit it, then: batchrun plan {target}")
 
 
-def _to_come(name: str, issue: str) -> None:
+def _to_come(name: str, when: str) -> None:
     """Refuse a command of the design by name, as the job file refuses keys."""
 
     @app.command(name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     def refuse() -> None:
         with _errors(as_json=False):
-            raise JobError(f"batchrun {name} is not built yet (issue «{issue}»)")
+            raise JobError(f"batchrun {name} is not built yet{when}")
 
 
-for _name, _issue in (
-    ("retry", "Nothing lost"),
-    ("sink", "Nothing lost"),
-    ("doctor", "The whole model card"),
-    ("report", "Nothing lost"),
-):
-    _to_come(_name, _issue)
+_to_come("retry", " (issue «Nothing lost»)")
+_to_come("sink", " (issue «Nothing lost»)")
+_to_come("doctor", " (issue «The whole model card»)")
+_to_come("report", "")
 
 
 @app.callback(invoke_without_command=True)
@@ -208,10 +205,9 @@ def _errors(as_json: bool) -> Iterator[None]:
         _leave(RunStopped("interrupted before a call was sent"))
     except typer.Exit:
         raise
-    except Exception as error:  # a bug of ours: say so, and never with the exit code of a finished run
+    except Exception as error:  # noqa: BLE001 - a bug of ours: say so, never with the exit code of a finished run
         traceback.print_exc()
         _fail(RunStopped(f"internal error: {type(error).__name__}: {error}; the output can be gone on with"), as_json)
-        raise
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,7 @@ from batchrun.backlog import Backlog, InputRow
 from batchrun.clock import Clock
 from batchrun.dispatch import Dispatch, unrendered
 from batchrun.errors import BatchrunError, RunStopped, StorageError
+from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
 from batchrun.records import Outcome, Request
@@ -46,6 +47,7 @@ class Pipeline:
         self._at = stations
         self._workers = 0
         self._idle = 0
+        self._exhausted = False
         self._live_rows = 0
         self._live_bytes = 0
         self._less_live = anyio.Event()
@@ -60,7 +62,8 @@ class Pipeline:
             if exceeded := self._at.runaway.exceeded(self._at.output.not_ok):
                 return RunStopped(exceeded)
             async with anyio.create_task_group() as side:
-                for task in (self._at.gate.keep_time, self._end_once_closed, self._stop_if_nothing_ends):
+                gate = self._at.gate
+                for task in (gate.keep_time, self._keep_staffed, self._end_once_closed, self._stop_if_nothing_ends):
                     side.start_soon(task)
                 async with anyio.create_task_group() as parts:
                     self._parts = parts
@@ -101,6 +104,7 @@ class Pipeline:
             finally:
                 self._idle -= 1
             if row is None or self._at.gate.closed.is_set():
+                self._exhausted = True
                 self._live(-1, 0)
                 return
             self._start_another_if_all_busy()
@@ -148,8 +152,6 @@ class Pipeline:
         usage = outcome.usage
         if outcome.stop_reason is not None:
             counted = usage.input + usage.cache_read + usage.cache_write
-            self._at.tally.input_tokens += counted
-            self._at.tally.input_tokens_estimated += trial.request.input_tokens
             self._at.requests.learn(trial.request, counted)
         self._record(outcome)
 
@@ -204,6 +206,13 @@ class Pipeline:
                 self._less_live = anyio.Event()  # one for all who wait; a new one each would strand the others
             await self._less_live.wait()
         self._live(1, 0)
+
+    async def _keep_staffed(self) -> None:
+        """Start workers as the bound on calls grows, also while the first answers are still out."""
+        while not self._exhausted:
+            await self._at.clock.sleep(REFRESH_S)
+            if self._live_rows:  # somebody works, so the group of workers is open
+                self._start_another_if_all_busy()
 
     def _start_another_if_all_busy(self) -> None:
         if self._idle == 0 and self._rows is not None and self._workers < self._at.gate.limit() + SPARE_WORKERS:

@@ -41,8 +41,6 @@ class Tally:
     lanes: dict[Lane, LaneTally] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     throttled: int = 0
-    input_tokens: int = 0
-    input_tokens_estimated: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
     notes: list[str] = field(default_factory=list)

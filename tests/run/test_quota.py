@@ -259,3 +259,12 @@ def test_a_large_row_is_not_overtaken_for_ever(tmp_path):
 
     assert ended.row(40)["status"] == "ok"
     assert place < 60
+
+
+def test_the_calls_in_flight_grow_while_the_first_answers_are_still_out(tmp_path):
+    prompts = numbered(200, "[[latency_s=30]] [[output_tokens=9]]")
+    quota = {"tokens_per_minute": 10_000_000}
+    ended = rehearse(job(tmp_path, prompts, quota=quota, emulator={"tpm": 10_000_000}))
+
+    # 8 calls at once, doubled every quarter of a second: 200 are out after 1.5 s, and answered 30 s later.
+    assert ended.wall_s < 40
