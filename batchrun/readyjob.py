@@ -17,7 +17,9 @@ from batchrun.storage.folder import Folder
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.source import Source, scan
 
-QUOTA_KEYS = ("tokens_per_minute", "requests_per_minute", "tokens_per_day")
+PER_MINUTE = ("tokens_per_minute", "requests_per_minute")
+QUOTA_KEYS = (*PER_MINUTE, "tokens_per_day")
+CARD_DEFAULT = "card default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quo
         if name not in known:
             raise JobError(f"quota.pools.{name!r}: {card.name} has no such pool; it has {', '.join(sorted(known))}")
     quotas = {name: _quota(spec, card, name) for name in sorted({lane.pool for lane in lanes})}
-    defaulted = [name for name, quota in quotas.items() if quota.sources["tokens_per_minute"] == "card default"]
+    defaulted = [name for name, quota in quotas.items() if quota.sources["tokens_per_minute"].startswith(CARD_DEFAULT)]
     if not defaulted:
         return quotas, []
     return quotas, [
@@ -165,6 +167,7 @@ def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quo
 
 
 def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
+    """Return what this job may use of a pool: its numbers, the minute's ones times quota.share."""
     own = spec.quota.pools.get(pool)
     numbers: dict[str, float | None] = {}
     sources = {}
@@ -174,10 +177,21 @@ def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
         elif getattr(spec.quota, key) is not None:
             numbers[key], sources[key] = getattr(spec.quota, key), f"job: quota.{key}"
         elif key == "tokens_per_minute":
-            numbers[key], sources[key] = card.tokens_per_minute, "card default"
+            numbers[key], sources[key] = card.tokens_per_minute, CARD_DEFAULT
         else:
             numbers[key], sources[key] = None, "unknown: not limited until a throttle says otherwise"
-    return Quota(**numbers, sources=sources)
+    share = spec.quota.share
+    if share < 1:
+        for key in PER_MINUTE:
+            if (number := numbers[key]) is not None:
+                numbers[key], sources[key] = share * number, f"{sources[key]} × quota.share {share:g}"
+    return Quota(
+        tokens_per_minute=numbers["tokens_per_minute"],
+        requests_per_minute=numbers["requests_per_minute"],
+        tokens_per_day=numbers["tokens_per_day"],
+        sources=sources,
+        promised=share < 1,
+    )
 
 
 def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:

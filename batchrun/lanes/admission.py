@@ -141,7 +141,7 @@ class Admissions:
     def abandoned(self, admission: Admission) -> None:
         """Book out a call that was cancelled: its end is unknown, so quota and dollars stay taken."""
         self._leave(admission, admission.worst_usd)
-        self._pool(admission.lane).keep(admission.reservation)
+        self._pool(admission.lane).keep()
 
     def withdrawn(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was let in and never sent."""
@@ -156,7 +156,7 @@ class Admissions:
             return self._throttled(admission, trial, fault, now_s)
         pool = self._pool(admission.lane)
         if fault.maybe_billed:
-            pool.keep(admission.reservation)
+            pool.keep()
         else:
             pool.release(admission.reservation, now_s)
         return self._failed(admission, trial, fault, now_s)

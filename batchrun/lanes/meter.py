@@ -32,9 +32,8 @@ class Charge:
 class TrailingMinute:
     """The sum of charges over the trailing 60 s, kept under a quota.
 
-    Of the windows that Bedrock may use this is the strictest without a burst below one minute: a client that never
-    exceeds it in any 60 s exceeds no fixed minute and no sliding one. `per_minute` None means no known limit; `skew_s`
-    keeps a charge longer, since a call leaves us before it arrives there.
+    A client that never exceeds it in any 60 s exceeds no fixed minute and no sliding one. `per_minute` None means no
+    known limit; `skew_s` keeps a charge longer, since a call leaves us before it arrives there.
     """
 
     def __init__(self, per_minute: float | None, skew_s: float = 0.0) -> None:
@@ -79,6 +78,11 @@ class TrailingMinute:
         # What was given back whole charged nothing.
         last_s = next((moment.last_s for moment in reversed(self._moments) if moment.cost > 0), None)
         return now_s if last_s is None else last_s + self._window_s
+
+    def age_s(self, now_s: float) -> float:
+        """Return how long ago the oldest charge of the last minute was taken; 0 if there is none."""
+        self.used(now_s)
+        return now_s - self._moments[0].began_s if self._moments else 0.0
 
     def hold(self, cost: float, now_s: float) -> Charge:
         """Charge `cost` at admission and return the entry to settle."""

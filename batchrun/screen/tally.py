@@ -9,6 +9,7 @@ from batchrun.lanes.lane import Lane
 from batchrun.records import Outcome, Status
 
 MOST_EXAMPLES = 10  # distinct errors that a summary shows with a row each
+LEAST_WAIT_S = 1.0  # a run begins with a call at a time, whatever its quota
 CPU_BOUND = 0.85  # of a core: the event loop has no time left
 
 
@@ -97,7 +98,7 @@ class Tally:
         if not self.waited_s:
             return "latency"
         longest, waited_s = max(self.waited_s.items(), key=lambda entry: entry[1])
-        return longest if waited_s >= 0.1 * self.wall_s else "latency"
+        return longest if waited_s >= max(0.1 * self.wall_s, LEAST_WAIT_S) else "latency"
 
     def note_once(self, note: str) -> None:
         """Keep a remark for the summary."""

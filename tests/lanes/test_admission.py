@@ -256,7 +256,7 @@ def test_throttles_by_busy_pools_never_make_a_row_unsendable():
     admitted(books, trial(2), 1.0)  # stays out: the pool is never idle
     row, now_s = trial(1, hold=2_000), 1.0
     for _ in range(50):
-        now_s += 30
+        now_s += 90
         assert books.faulted(admitted(books, row, now_s), row, TOKENS, now_s + 0.1) is Next.ELSEWHERE
 
 

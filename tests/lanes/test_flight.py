@@ -4,6 +4,7 @@ import pytest
 
 from batchrun.lanes.flight import FIRST_LATENCY_S, HEADROOM, LEAST, MOST, REFRESH_S, InFlightLimit
 from batchrun.lanes.pool import Pool, Quota
+from tests.lanes.books import AT_ONCE
 
 
 def limit(fixed: int | None = None, *, connections: int = 10_000, first_cost: float = 1_000.0) -> InFlightLimit:
@@ -11,7 +12,7 @@ def limit(fixed: int | None = None, *, connections: int = 10_000, first_cost: fl
 
 
 def pools(*quotas: Quota) -> list[Pool]:
-    return [Pool(str(place), quota) for place, quota in enumerate(quotas)]
+    return [Pool(str(place), quota, AT_ONCE) for place, quota in enumerate(quotas)]
 
 
 def grown(bound: InFlightLimit, over: list[Pool]) -> int:

@@ -1,0 +1,57 @@
+"""The window reading of a quota: what any 60 s take, and what refusals say about that."""
+
+from batchrun.lanes.meter import TrailingMinute
+
+NEARLY = 0.8  # of the limit: a refusal above it says «full a little early», below it «the number is wrong»
+EARLY_S = 60.0  # how long a minute that was full a little early counts as so much smaller: a minute
+MOST_SLACK = 0.01  # of the limit, at most, that is left free for what is in transit
+
+
+class Minute(TrailingMinute):
+    """A trailing minute whose limit refusals lower: for a minute, or until more is seen to be let through."""
+
+    def __init__(self, per_minute: float | None, skew_s: float, slack: float) -> None:
+        """Take the quota, None if unknown, and the share of a call's cost to leave free beside it."""
+        super().__init__(per_minute, skew_s)
+        self._quota = per_minute
+        self._slack = slack
+        self._seen = 0.0  # what it held when a refusal last said that the number is wrong
+        self._early_limit: float | None = None  # what the limit was before it was full early
+        self._early_until_s = 0.0
+
+    def ready_at(self, cost: float, now_s: float) -> float:
+        """Return the earliest time [s] at which `cost` fits, and a little more."""
+        if self.per_minute is None:
+            return now_s
+        if self._early_limit is not None and now_s >= self._early_until_s:
+            self.per_minute = max(self.per_minute, self._early_limit)
+            self._early_limit = None
+        return super().ready_at(cost + min(self._slack * cost, MOST_SLACK * self.per_minute), now_s)
+
+    def was_nearly_full(self, now_s: float) -> bool:
+        """Tell whether a refusal now is about what this reading expects."""
+        limit = self._early_limit or self.per_minute
+        return limit is not None and self.used(now_s) >= NEARLY * limit
+
+    def full_early(self, cost: float, now_s: float) -> None:
+        """Take a refusal of `cost` a little below the limit: for a minute the limit is what is used now."""
+        self._early_limit = self._early_limit or self.per_minute
+        self._early_until_s = now_s + EARLY_S
+        self.lower(cost, now_s)
+
+    def wrong(self, cost: float, now_s: float) -> None:
+        """Take a refusal of `cost` far below the limit: the limit is what is used now."""
+        self._early_limit = None
+        self._seen = self.used(now_s)
+        self.lower(cost, now_s)
+
+    def lower(self, cost: float, now_s: float) -> None:
+        """Lower the limit to what is used, but not below one call."""
+        used = self.used(now_s)
+        self.per_minute = max(cost, used if self.per_minute is None else min(self.per_minute, used))
+
+    def seen(self, now_s: float) -> None:
+        """Raise a limit that a refusal lowered too far, since calls in flight had not settled, to what is used."""
+        if self.per_minute is None or self._seen <= self.per_minute:
+            return
+        self.per_minute = max(self.per_minute, min(self.used(now_s), self._seen, self._quota or self._seen))
