@@ -66,7 +66,10 @@ class Gate:
             raise GateClosedError
         waiter = _Waiter(trial)
         self._stand(waiter)
-        self.admit_ready()
+        if (
+            self._line[0][1] is waiter
+        ):  # behind others it changes nothing: the first is let in when a call ends, or in time
+            self.admit_ready()
         if waiter.admission is None:
             try:
                 await waiter.opened.wait()
