@@ -11,7 +11,7 @@ from math import inf
 from batchrun.bedrock.card import Prices
 from batchrun.bedrock.faults import FEW_ATTEMPTS, Action, Fault
 from batchrun.lanes.breaker import Breaker
-from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars
+from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars, worst_dollars
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.pool import DAY_SPENT, PARKED_S, Pool, Reservation
@@ -125,8 +125,8 @@ class Admissions:
         return self._outgrew(trial) or not self.router.takes(trial.request.hold, now_s)
 
     def worst_usd(self, request: Request, lane: Lane) -> float:
-        """Return the most that a call can cost: no text has more tokens than bytes, no answer more than max_tokens."""
-        return dollars(Usage(input=len(request.body), output=request.max_tokens), self._prices[lane.price_class])
+        """Return the most that a call can cost."""
+        return worst_dollars(len(request.body), request.max_tokens, self._prices[lane.price_class])
 
     def answered(self, admission: Admission, trial: Trial, usage: Usage, now_s: float) -> float:
         """Settle a call that was answered; return what it cost [USD]."""
