@@ -1,8 +1,7 @@
 """CPU per row of everything but HTTP: whole runs over a transport that only waits, on a virtual clock.
 
     python -m tests.cost run --rows 100000 --lanes 25 --load quota      a run, Parquet to Parquet
-    python -m tests.cost gate --rows 100000 --lanes 25 --load quota     gate, lanes and budgets alone
-    python -m tests.cost books --rows 100000 --lanes 25 --load quota    the same without an event loop
+    python -m tests.cost books --rows 100000 --lanes 25 --load quota    admission and settlement alone
 
 `room` has more quota than calls can use, so that calls in flight bound the run; at the `quota` rows wait for tokens.
 What the transport's wait costs is measured beside and taken off. Memory is sampled twenty times a run.
@@ -28,7 +27,6 @@ from batchrun.jobspec import JobSpec
 from batchrun.lanes.admission import Admission, Admissions, Budgets, Refused
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
 from batchrun.lanes.flight import InFlightLimit
-from batchrun.lanes.gate import Gate
 from batchrun.lanes.pool import Pool, Quota
 from batchrun.lanes.router import Router
 from batchrun.lanes.trial import Trial
@@ -150,71 +148,26 @@ def measure_run(load: Load) -> None:
         run_virtual(run, job(Path(name), load))
 
 
-def measure_gate(load: Load) -> None:
-    """Take rows through the gate alone and print what one took."""
-
-    async def run(admissions: Admissions) -> None:
-        clock = Clock()
-        gate = Gate(admissions, clock, lambda *_: None)
-        rows = iter(range(load.rows))
-        request = Request(0, Prompt(None, (Message("user", "?"),)), b"x" * 300, 80, MAX_TOKENS)
-        usage = Usage(80, OUTPUT_TOKENS)
-        workers = 0
-
-        async def work() -> None:
-            nonlocal workers
-            workers += 1
-            for row in rows:
-                trial = Trial(Request(row, request.prompt, request.body, 80, MAX_TOKENS))
-                admission = await gate.wait_until_admitted(trial)
-                while workers < gate.limit() + 8:
-                    group.start_soon(work)
-                    workers += 1
-                    await anyio.lowlevel.checkpoint()
-                    workers -= 1
-                await anyio.sleep(latency_s(row))
-                admissions.answered(admission, trial, usage, clock.now_s())
-                gate.admit_ready()
-
-        with Stopwatch() as taken:
-            began_s = anyio.current_time()
-            async with anyio.create_task_group() as side:
-                side.start_soon(gate.keep_time)
-                async with anyio.create_task_group() as group:
-                    group.start_soon(work)
-                side.cancel_scope.cancel()
-        wait_us = cost_of_waiting(load.rows)
-        print(
-            f"  {1e6 * taken.loop_s / load.rows - wait_us:6.1f} us/row (without {wait_us:.1f} of the transport); "
-            f"virtual {anyio.current_time() - began_s:.0f} s",
-            flush=True,
-        )
-
-    with tempfile.TemporaryDirectory() as name:
-        run_virtual(lambda: run(books(job(Path(name), Load(1, load.lanes, load.name)))))
-
-
 def measure_books(load: Load) -> None:
-    """Admit and settle rows one by one, in the order of a gate, and print what one took."""
+    """Admit and settle rows one by one in their order, and print what one took, its Trial included."""
     with tempfile.TemporaryDirectory() as name:
         admissions = books(job(Path(name), Load(1, load.lanes, load.name)))
-    prompt, usage = Prompt(None, (Message("user", "?"),)), Usage(80, OUTPUT_TOKENS)
-    trials = [Trial(Request(row, prompt, b"x" * 300, 80, MAX_TOKENS)) for row in range(load.rows)]
-    out: list[tuple[float, int, Admission]] = []
-    now_s, asked = 0.0, 0
+    prompt, usage, body = Prompt(None, (Message("user", "?"),)), Usage(80, OUTPUT_TOKENS), b"x" * 300
+    out: list[tuple[float, int, Trial, Admission]] = []
+    now_s, refusals = 0.0, 0
     with Stopwatch() as taken:
-        for row, trial in enumerate(trials):
+        for row in range(load.rows):
+            trial = Trial(Request(row, prompt, body, usage.input, MAX_TOKENS))
             while isinstance(answer := admissions.admit(trial, now_s), Refused):
-                asked += 1
+                refusals += 1
                 if out and out[0][0] <= answer.at_s:
-                    now_s, ended, admission = heappop(out)
-                    admissions.answered(admission, trials[ended], usage, now_s)
+                    now_s, _, ended, admission = heappop(out)
+                    admissions.answered(admission, ended, usage, now_s)
                 else:
                     now_s = answer.at_s
-            heappush(out, (now_s + latency_s(row), row, answer))
-    print(
-        f"  {1e6 * taken.loop_s / load.rows:6.1f} us/row, {asked / load.rows:.2f} refusals/row; virtual {now_s:.0f} s"
-    )
+            heappush(out, (now_s + latency_s(row), row, trial, answer))
+    each_us = 1e6 * taken.loop_s / load.rows
+    print(f"  {each_us:6.1f} us/row, {refusals / load.rows:.2f} refusals/row; virtual {now_s:.0f} s", flush=True)
 
 
 def books(spec: JobSpec) -> Admissions:
@@ -256,7 +209,7 @@ def cost_of_waiting(rows: int) -> float:
     return 1e6 * taken[0] / rows
 
 
-CASES: dict[str, Callable[[Load], None]] = {"run": measure_run, "gate": measure_gate, "books": measure_books}
+CASES: dict[str, Callable[[Load], None]] = {"run": measure_run, "books": measure_books}
 
 
 def main() -> None:
