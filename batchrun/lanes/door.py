@@ -37,12 +37,11 @@ class Door:
 
     def lane(self, hold: float, now_s: float) -> Lane | None:
         """Return the lane for a call of `hold` quota tokens, or None and remember when there will be one."""
-        self.pool_opens_at_s = self.pool.ready_at(hold, now_s)
-        chosen = self.lane_when(self.pool_opens_at_s, now_s)
+        pool_ready_s = self.pool.ready_at(hold, now_s)
+        chosen = self.lane_when(pool_ready_s, now_s)
         if isinstance(chosen, Lane):
-            self.forget()
             return chosen
-        self._asked_hold, self.opens_at_s = hold, chosen
+        self._asked_hold, self.pool_opens_at_s, self.opens_at_s = hold, pool_ready_s, chosen
         return None
 
     def lane_when(self, pool_ready_s: float, now_s: float) -> Lane | float:
