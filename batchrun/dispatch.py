@@ -1,7 +1,7 @@
 """One row's way to its outcome: admitted, sent, settled, and again until there is an answer or no point in more."""
 
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 
@@ -109,9 +109,9 @@ class Dispatch:
             raise self._ended(error) from error
 
     def _completed(self, admission: Admission, trial: Trial, answer: Completion) -> Outcome:
-        now_s = self._clock.now_s()
+        now_s, lane = self._clock.now_s(), admission.lane
         self._admissions.answered(admission, trial, answer.usage, now_s)
-        self._tally.answered(admission.lane)
+        self._tally.answered(lane)
         self._gate.admit_ready()
         return Outcome(
             row=trial.request.row,
@@ -122,7 +122,12 @@ class Dispatch:
             service_tier=answer.service_tier,
             latency_s=now_s - admission.sent_at_s,
             request_id=answer.request_id,
-            **self._common(admission.lane, trial),
+            cost_usd=trial.cost_usd,
+            endpoint=lane.endpoint,
+            inference_id=lane.inference_id,
+            source_region=lane.source_region,
+            attempts=trial.attempts,
+            finished_at=finished_at(self._clock),
         )
 
     def _book_fault(self, admission: Admission, trial: Trial, fault: Fault) -> Next:
@@ -165,22 +170,21 @@ class Dispatch:
             status=status,
             error_code=fault.code,
             error_message=message,
-            **self._common(lane, trial),
+            cost_usd=trial.cost_usd,
+            endpoint=lane.endpoint,
+            inference_id=lane.inference_id,
+            source_region=lane.source_region,
+            attempts=trial.attempts,
+            finished_at=finished_at(self._clock),
         )
-
-    def _common(self, lane: Lane, trial: Trial) -> dict[str, Any]:
-        """Return what answered rows and others have in common."""
-        return {
-            "cost_usd": trial.cost_usd,
-            "endpoint": lane.endpoint,
-            "inference_id": lane.inference_id,
-            "source_region": lane.source_region,
-            "attempts": trial.attempts,
-            "finished_at": self._clock.today().isoformat(timespec="milliseconds"),
-        }
 
 
 def unrendered(row: int, message: str, clock: Clock) -> Outcome:
     """Return the outcome of a row that never became a request."""
-    finished_at = clock.today().isoformat(timespec="milliseconds")
-    return Outcome(row, Status.UNSENDABLE, error_code="RowError", error_message=message, finished_at=finished_at)
+    at = finished_at(clock)
+    return Outcome(row, Status.UNSENDABLE, error_code="RowError", error_message=message, finished_at=at)
+
+
+def finished_at(clock: Clock) -> str:
+    """Return the time now as results carry it: ISO 8601, to the millisecond."""
+    return clock.today().isoformat(timespec="milliseconds")

@@ -32,10 +32,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; if nothing is, `timeout` [s] passes in no time."""
+        threads = self.limiter is not None and self.limiter.borrowed_tokens
+        if timeout == 0 and not threads:
+            return []  # the loop has work at hand; signals are looked for before time passes
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        if self.limiter is not None and self.limiter.borrowed_tokens:
+        if threads:
             return super().select(None)  # a thread's end wakes the loop
         if timeout is None:
             raise VirtualTimeError("nothing will ever happen: no timer, no thread, nothing ready")

@@ -122,7 +122,10 @@ class Tally:
         ]
 
     def _lane(self, lane: Lane) -> LaneTally:
-        return self.lanes.setdefault(lane, LaneTally())
+        one = self.lanes.get(lane)
+        if one is None:
+            one = self.lanes[lane] = LaneTally()
+        return one
 
     def _keep_example(self, outcome: Outcome) -> None:
         code = outcome.error_code or outcome.stop_reason or ""
