@@ -1,15 +1,12 @@
-"""The cases of the table: a load, meters, what the job is told of them, and the numbers to reach."""
+"""The cases of the table, their meters, and the numbers to reach: those of the issue «At the limit»."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-TPM = 50_000
-MAX_TOKENS = 256
-MEAN_CHARGE = 530  # quota tokens a row settles at in the mean: 170 + 5 × 72
-POOL = "us-east-1/geo"
-UNLIMITED = 50_000_000  # tokens a minute where requests are to be what is scarce
+from tests.simulation import setups
+from tests.simulation.setups import CEILING, Setup
 
 METERS: Mapping[str, Mapping[str, Any]] = {
     "bucket 60 s": {"window": "bucket", "burst_s": 60},
@@ -32,27 +29,24 @@ class Cell:
     rtt_ms: int
     seed: int
 
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a run is given: rows, tables of the job, the emulator's keys, and the lanes that do not answer as others."""
-
-    rows: int
-    job: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    emulator: Mapping[str, Any] = field(default_factory=dict)
-    slow: str = ""  # the source Region that takes ten times as long
-    dead: str = ""  # the source Region that never answers
+    @property
+    def edge_s(self) -> float:
+        """Return where fixed minutes begin: with the first call, or somewhere."""
+        return round(Random(f"edge {self.seed}").uniform(4, 56), 3) if self.meter == "fixed, edge" else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The numbers of the issue; None is no target."""
+    """The numbers to reach; None asks for nothing."""
 
     ratio: float | None = None  # makespan ÷ optimum
     plus_s: float | None = None  # or makespan − optimum
     throttled_share: float | None = None  # of rows
     throttled_calls: int = 0  # or so many, if that is more
     calls_per_row: float | None = None
+    times_faster: float | None = None  # than the rival "fixed"
+    sent_again: float | None = None  # share of rows
+    says: str = ""  # a word of the summary's notes
 
     def throttled(self, rows: int) -> float | None:
         """Return how many refusals are allowed."""
@@ -75,73 +69,88 @@ class Case:
 
     name: str
     title: str
-    setup: Callable[[str, int], Setup]  # of meter and seed
+    setup: Callable[[int], Setup]  # of a seed
     target: Target
     meters: tuple[str, ...] = tuple(METERS)
     targets: Mapping[str, Target] = field(default_factory=dict)  # of meters that have their own
-    seeds: int = 3  # per meter and round trip
+    seeds: int = 3  # per meter and round trip; each round trip has seeds of its own
 
 
-def work(minutes: float, tokens_per_minute: float = TPM) -> int:
-    """Return how many rows settle at so many minutes of quota."""
-    return round(minutes * tokens_per_minute / MEAN_CHARGE)
-
-
-def quota_known(meter: str, seed: int) -> Setup:
-    return Setup(work(11), {"quota": {"tokens_per_minute": TPM}}, {"tpm": TPM})
-
-
-def short(meter: str, seed: int) -> Setup:
-    return Setup(work(1.4), {"quota": {"tokens_per_minute": TPM}}, {"tpm": TPM})
-
-
-def ten_times(meter: str, seed: int) -> Setup:
-    return Setup(work(11), {"quota": {"tokens_per_minute": 10 * TPM}}, {"tpm": TPM})
-
-
-def tenant(meter: str, seed: int) -> Setup:
-    tenants = [{"pool": POOL, "share": 0.5, "from_s": 120, "to_s": 240}]
-    return Setup(work(11), {"quota": {"tokens_per_minute": TPM}}, {"tpm": TPM, "tenants": tenants})
-
-
-def requests(per_minute: int, minutes: float) -> Callable[[str, int], Setup]:
-    def setup(meter: str, seed: int) -> Setup:
-        quota = {"tokens_per_minute": UNLIMITED, "requests_per_minute": per_minute}
-        return Setup(round(per_minute * minutes), {"quota": quota}, {"tpm": UNLIMITED, "rpm": per_minute})
-
-    return setup
-
-
-CASES = {
-    case.name: case
-    for case in (
-        Case("a", "quota known, 11 minutes of work", quota_known, Target(1.03, None, 0.005, 25)),
-        Case(
-            "b",
-            "1.4 minutes of work, meter full",
-            short,
-            Target(1.10, None, 0.02),
-            (*BUCKETS, "fixed", "sliding"),
-        ),
-        Case(
-            "b'", "the same, fixed minute with unknown edge", short, Target(None, 8.0, 0.02), ("fixed, edge",), seeds=8
-        ),
-        Case("c", "told 10 × the true quota, 11 minutes", ten_times, Target(1.03, None, 0.04, 80)),
-        Case(
-            "d",
-            "a tenant takes half from minute 2 to 4",
-            tenant,
-            Target(1.10, None, 0.02),
-            targets={"sliding": Target(1.10, None, 0.04)},
-        ),
-        Case("e60", "60 requests a minute, 11 minutes", requests(60, 11), Target(1.05, None, 0.0, 8)),
-        Case(
-            "e10k", "10,000 requests a minute, 2.5 minutes", requests(10_000, 2.5), Target(1.03, None, 0.001), seeds=1
-        ),
-    )
-}
-
-
-def edge_s(meter: str, seed: int) -> float:
-    """Return where the fixed minutes of a run begin: with the first call, or anywhere."""
-    return round(Random(f"edge {seed}").uniform(4, 56), 3) if meter == "fixed, edge" else 0.0
+_ALL = (
+    Case(
+        "a",
+        "quota known, 11 minutes of work",
+        setups.one_lane(11),
+        Target(ratio=1.03, throttled_share=0.005, throttled_calls=25),
+    ),
+    Case(
+        "b",
+        "1.4 minutes of work, meter full at the start",
+        setups.one_lane(1.4),
+        Target(ratio=1.10, throttled_share=0.02),
+        (*BUCKETS, "fixed", "sliding"),
+    ),
+    Case(
+        "b'",
+        "the same, fixed minute with unknown edge",
+        setups.one_lane(1.4),
+        Target(plus_s=8.0, throttled_share=0.02),
+        ("fixed, edge",),
+        seeds=8,
+    ),
+    Case(
+        "c",
+        "told 10 × the true quota, 11 minutes of work",
+        setups.one_lane(11, told=10),
+        Target(ratio=1.03, throttled_share=0.04, throttled_calls=80),
+    ),
+    Case(
+        "d",
+        "another tenant takes half from minute 2 to 4, 11 minutes of work",
+        setups.tenant,
+        Target(ratio=1.10, throttled_share=0.02),
+        targets={"sliding": Target(ratio=1.10, throttled_share=0.04)},
+    ),
+    Case(
+        "e60",
+        "60 requests a minute, 11 minutes of work",
+        setups.requests(60, 11),
+        Target(ratio=1.05, throttled_share=0.0, throttled_calls=8),
+    ),
+    Case(
+        "e10k",
+        "10,000 requests a minute, 2.5 minutes of work",
+        setups.requests(10_000, 2.5),
+        Target(ratio=1.03, throttled_share=0.001),
+        seeds=1,
+    ),
+    Case(
+        "f",
+        "25 lanes, quotas a hundred-fold apart, one dead, one slow, one a tenth of what is told; 10.5 minutes of work",
+        setups.lanes(600_000, 10.5),
+        Target(ratio=1.05, throttled_share=0.005),
+        seeds=1,
+    ),
+    Case(
+        "g",
+        "one global pool of the account, told as one per Region, 25 Regions; 11 minutes of work",
+        setups.one_global_pool,
+        Target(ratio=1.10, throttled_share=0.04, says="shared"),
+        seeds=1,
+    ),
+    Case(
+        "h",
+        f'max_tokens "auto" below {CEILING:,}, 11 minutes of work; the optimum is a client told the best fixed value',
+        setups.auto_max_tokens,
+        Target(ratio=1.10, throttled_share=0.02, times_faster=4.0, sent_again=0.02),
+        ("sliding",),
+    ),
+    Case(
+        "i",
+        "20 % errors in every Region from second 10 to 70, 5 lanes; 3 minutes of work",
+        setups.errors_everywhere,
+        Target(calls_per_row=1.3),
+        seeds=2,
+    ),
+)
+CASES: Mapping[str, Case] = {case.name: case for case in _ALL}

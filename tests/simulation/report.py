@@ -8,7 +8,7 @@ from tests.simulation.cases import CASES, Case, Target
 from tests.simulation.run import Result
 
 HEADER = (
-    f"  {'meter':<12}{'rtt':>8}{'runs':>6}{'rows':>9}  {'makespan ÷ optimum':<26}{'asked':>10}  "
+    f"  {'meter':<12}{'rtt':>8}{'runs':>6}{'rows':>9}  {'makespan ÷ optimum':<30}{'asked':>10}  "
     f"{'throttled calls':<24}{'asked':>10}  {'lost':>4}"
 )
 
@@ -46,7 +46,7 @@ class Line:
         verdict = f"MISSED: {', '.join(self.missed)}" if self.missed else "ok"
         return (
             f"  {self.meter:<12}{rtt:>8}{len(results):>6}{sum(result.rows for result in results):>9,}  "
-            f"{makespan:<26}{asked:>10}  {_throttled(results, rows):<24}"
+            f"{makespan:<30}{asked:>10}  {_throttled(results, rows):<24}"
             f"{target.throttled_text(rows):>10}  {lost:>4}  {verdict}"
         )
 
@@ -68,6 +68,8 @@ def _makespan(results: Sequence[Result], target: Target) -> tuple[str, str]:
     if target.calls_per_row is not None:
         calls = [result.calls / result.rows for result in results]
         return f"{mean(calls):.2f} / {max(calls):.2f} calls a row", f"≤ {target.calls_per_row:.2f}"
+    if target.times_faster is not None:
+        against = f"best; {min(map(_faster, results)):.1f} × faster"
     if target.plus_s is not None:
         above_s = [result.makespan_s - result.optimum_s for result in results]
         return f"+{mean(above_s):.1f} / +{max(above_s):.1f} s ({against})", f"≤ +{target.plus_s:.0f} s"
@@ -95,6 +97,22 @@ def _calls_ok(target: Target, result: Result) -> bool:
     return target.calls_per_row is None or result.calls <= target.calls_per_row * result.rows
 
 
+def _faster(result: Result) -> float:
+    return (result.fixed_s or 0.0) / result.makespan_s
+
+
+def _faster_ok(target: Target, result: Result) -> bool:
+    return target.times_faster is None or _faster(result) >= target.times_faster
+
+
+def _sent_again_ok(target: Target, result: Result) -> bool:
+    return target.sent_again is None or result.sent_again <= target.sent_again * result.rows
+
+
+def _said(target: Target, result: Result) -> bool:
+    return not target.says or any(target.says in note for note in result.notes)
+
+
 def _nothing_lost(_: Target, result: Result) -> bool:
     return result.lost == 0
 
@@ -103,5 +121,8 @@ _CHECKS = (
     ("makespan", _makespan_ok),
     ("throttled", _throttled_ok),
     ("calls", _calls_ok),
+    ("times faster", _faster_ok),
+    ("sent again", _sent_again_ok),
+    ("says so", _said),
     ("rows lost", _nothing_lost),
 )
