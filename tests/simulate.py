@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import gettempdir
 
-from tests.simulation.cases import CASES, METERS, RTTS_MS, Cell
+from tests.simulation.cases import CASES, DAY, METERS, RTTS_MS, Cell
 from tests.simulation.report import HEADER, lines
 from tests.simulation.run import Result, refusal, simulate
 
@@ -55,10 +55,12 @@ def main() -> None:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", nargs="*", choices=list(CASES), default=list(CASES))
+    table = [name for name in CASES if name != DAY]
+    parser.add_argument("--case", nargs="*", choices=list(CASES), default=table)
     parser.add_argument("--meter", nargs="*", choices=list(METERS), default=list(METERS))
     parser.add_argument("--rtt", nargs="*", type=int, default=RTTS_MS, help="round trips of a refusal [ms]")
     parser.add_argument("--seeds", type=int, help="per case, meter and round trip; default: the case's own number")
+    parser.add_argument("--rows", type=int, help="per run, instead of the case's own number")
     parser.add_argument("--by-rtt", action="store_true", help="a line for every round trip")
     parser.add_argument("--json", action="store_true", help="every run instead of the table")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
@@ -75,7 +77,7 @@ def use_memory() -> str:
 def cells(given: argparse.Namespace) -> list[Cell]:
     """Return the runs that were asked for; seeds differ between round trips, so that few runs see many."""
     return [
-        Cell(case.name, meter, rtt_ms, 1_000 * number + rtt_ms)
+        Cell(case.name, meter, rtt_ms, 1_000 * number + rtt_ms, given.rows)
         for case in (CASES[name] for name in given.case)
         for meter in case.meters
         if meter in given.meter
@@ -86,7 +88,7 @@ def cells(given: argparse.Namespace) -> list[Cell]:
 
 def run_all(wanted: Sequence[Cell], jobs: int) -> list[Result]:
     """Return the results of all cells; the longest runs start first, so that no process is left alone with one."""
-    rows = {cell: CASES[cell.case].setup(cell.seed).rows for cell in wanted}
+    rows = {cell: cell.rows or CASES[cell.case].setup(cell.seed).rows for cell in wanted}
     longest_first = sorted(wanted, key=lambda cell: -rows[cell])
     context = get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(wanted)), mp_context=context, initializer=spare_collector) as processes:

@@ -18,6 +18,7 @@ METERS: Mapping[str, Mapping[str, Any]] = {
 }
 BUCKETS = ("bucket 60 s", "bucket 10 s", "bucket 5 s")
 RTTS_MS = (0, 50, 150)
+DAY = "day"  # the case of `make simulate-long`, not of the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Cell:
     meter: str
     rtt_ms: int
     seed: int
+    rows: int | None = None  # instead of the case's own number
 
     @property
     def edge_s(self) -> float:
@@ -151,6 +153,13 @@ _ALL = (
         setups.errors_everywhere,
         Target(calls_per_row=1.3),
         seeds=2,
+    ),
+    Case(
+        DAY,
+        "25 lanes as in f, 10,000,000 rows, a day of quota; the optimum is the sum B alone",
+        setups.day,
+        Target(ratio=1.05, throttled_share=0.005),
+        seeds=1,
     ),
 )
 CASES: Mapping[str, Case] = {case.name: case for case in _ALL}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,6 +71,7 @@ def simulate(cell: Cell) -> Result:
     """Run one cell, its rivals and the oracle."""
     began_s = time.process_time()
     setup = CASES[cell.case].setup(cell.seed)
+    setup = replace(setup, rows=cell.rows or setup.rows)
     scene, transport, summary, makespan_s = _run(setup, setup.job, cell)
     rivals = {name: _run(setup, {**setup.job, "generation": one}, cell)[3] for name, one in setup.rivals.items()}
     answered = sum(summary["by_status"].get(status, 0) for status in ("ok", "truncated"))
@@ -78,7 +79,7 @@ def simulate(cell: Cell) -> Result:
         cell=cell,
         rows=setup.rows,
         makespan_s=makespan_s,
-        optimum_a_s=rivals["best"] if rivals else scene.optimum_a_s(),
+        optimum_a_s=_optimum_a_s(scene, rivals),
         optimum_b_s=0.0 if rivals else scene.optimum_b_s(transport),
         fixed_s=rivals.get("fixed"),
         calls=transport.calls,
@@ -89,6 +90,12 @@ def simulate(cell: Cell) -> Result:
         notes=tuple(summary["notes"]),
         cpu_s=time.process_time() - began_s,
     )
+
+
+def _optimum_a_s(scene: Scene, rivals: Mapping[str, float]) -> float:
+    if rivals:
+        return rivals["best"]
+    return scene.optimum_a_s() if scene.setup.oracle else 0.0
 
 
 def refusal(case: str) -> str | None:

@@ -1,7 +1,7 @@
 """What the runs of each case are given: rows, what the job is told of the quotas, and what the emulator really does."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -34,6 +34,7 @@ class Setup:
     emulator: Mapping[str, Any] = field(default_factory=dict)
     slow: str = ""  # takes ten times as long
     dead: str = ""  # never answers
+    oracle: bool = True  # False where the sum alone has to do
     rivals: Tables = field(default_factory=dict)  # other `generation` tables to compare with: "fixed" and "best"
 
 
@@ -95,6 +96,13 @@ def lanes(largest: int, minutes: float) -> Callable[[int], Setup]:
         )
 
     return setup
+
+
+def day(seed: int) -> Setup:
+    """Return 10,000,000 rows for 25 lanes, a day of their quota; the oracle would take minutes over them."""
+    rows = 10_000_000
+    scale = rows / 1_440 / lanes(600_000, 1)(seed).rows  # of rows a minute
+    return replace(lanes(round(600_000 * scale), 1_440)(seed), rows=rows, oracle=False)
 
 
 def one_global_pool(seed: int) -> Setup:
