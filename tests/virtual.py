@@ -34,14 +34,16 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self.now_s = STARTS_AT_S
         self.limiter: anyio.CapacityLimiter | None = None
-        self.alone = False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; if nothing is, `timeout` [s] passes in no time."""
-        ready = [] if self.alone else super().select(0)  # no thread, no socket: asking costs a tenth of a run
+        threads = self.limiter is not None and self.limiter.borrowed_tokens
+        if timeout == 0 and not threads:
+            return []  # the loop has work at hand; signals are looked for before time passes
+        ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        if self.limiter is not None and self.limiter.borrowed_tokens:
+        if threads:
             return super().select(None)  # a thread's end wakes the loop
         if timeout is None:
             raise VirtualTimeError("nothing will ever happen: no timer, no thread, nothing ready")
@@ -71,7 +73,6 @@ def run_virtual(function: Callable[..., Awaitable[Result]], *arguments: Any, alo
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         loop.jumping.limiter = current_default_thread_limiter()
-        loop.jumping.alone = alone
         return await function(*arguments)
 
     with patch("anyio.to_thread.run_sync", _run_here) if alone else nullcontext():

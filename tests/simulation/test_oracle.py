@@ -37,8 +37,8 @@ def test_a_bucket_of_five_seconds_holds_a_twelfth():
 
 
 def test_a_settlement_above_its_hold_is_paid_for_by_later_rows():
-    # 500 a second. 75 rows hold 30,000 at once, the 76th goes in at 0.8 s; at 1 s 30,000 more are charged, at 1.8 s 400:
-    # the level is 500 - 400 - 30,000 + 400 - 400 = -29,900 then, and 30,300 to the 77th row take 60.6 s.
+    # 500 a second. 75 rows hold 30,000 at once, the 76th goes in at 0.8 s. At 1.8 s they are settled at 60,800, and the
+    # level is 30,000 + 900 - 60,800 = -29,900: the 30,300 to the 77th row take 60.6 s.
     assert optimum_a(outlets(tpm=30_000), rows(76, charge=800)) == near(1.8)
     assert optimum_a(outlets(tpm=30_000), rows(77, charge=800)) == near(1.8 + 60.6 + 1.0)
 
