@@ -27,6 +27,7 @@ from batchrun.storage.files import write_json
 from batchrun.storage.folder import Folder
 from batchrun.storage.lock import FolderLock
 from batchrun.storage.output import Output
+from batchrun.storage.source import Source
 from batchrun.storage.verify import verify as verify_output
 
 
@@ -47,10 +48,11 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class StandIns:
-    """What stands in for the SDK and for the machine's clock, in tests and simulations."""
+    """What stands in for the SDK, the machine's clock and the input files, in tests and simulations."""
 
     transport: Transport | None = None
     clock: Clock | None = None
+    source: Source | None = None
 
 
 def run(job: Path | str | JobSpec, options: RunOptions | None = None) -> dict[str, Any]:
@@ -73,8 +75,10 @@ async def arun(
     options, stand_ins = options or RunOptions(), stand_ins or StandIns()
     ready = make_ready(job, options.overrides)
     folder = Folder(ready.spec.output.path)
-    scanned = partial(ready.scan_input, folder, fresh=options.fresh)
-    source = await anyio.to_thread.run_sync(scanned, abandon_on_cancel=True)
+    source = stand_ins.source
+    if source is None:
+        scanned = partial(ready.scan_input, folder, fresh=options.fresh)
+        source = await anyio.to_thread.run_sync(scanned, abandon_on_cancel=True)
     folder.make()
     try:
         with FolderLock(folder.lock):
