@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from batchrun.errors import StorageError
 from batchrun.records import Outcome, Status, Totals
+from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
 from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
@@ -114,9 +115,27 @@ class Output:
         self._open[self.range_of(row).number].log.unsettled(row, worst_usd)
         self._sums.unsettled_usd += worst_usd
 
+    def paid(self, row: int, spent_usd: float) -> None:
+        """Note what an answer for `row` cost that is not its last; its outcome's cost will contain it."""
+        self._open[self.range_of(row).number].log.paid(row, spent_usd)
+        self._sums.unsettled_usd += spent_usd
+
+    def paid_for(self, row: int) -> float:
+        """Return what was paid so far for certain for a row of an open range that has no outcome [USD]."""
+        return self._open[self.range_of(row).number].log.replay.paid.get(row, 0.0)
+
+    def latest_lengths(self) -> Iterator[int]:
+        """Yield the lengths of the latest answers that logs and parts hold [tokens], the oldest of them first."""
+        return latest_lengths(
+            self.target.data,
+            self.ranges,
+            lambda of: self._open[of.number].log.replay if of.number in self._open else None,
+        )
+
     def record(self, outcome: Outcome) -> None:
         """Write a row's outcome to its log; on return it outlives the process."""
         one = self._open[self.range_of(outcome.row).number]
+        self._sums.unsettled_usd -= one.log.replay.paid.get(outcome.row, 0.0)
         one.log.append(outcome)
         self._sums.add(outcome)
         self._tell_if_complete(one)
