@@ -20,7 +20,8 @@ MORE = 4  # times as much for an answer that was cut
 LATEST, LONGER = 4_000, 0.01  # answers remembered, and the share of the next that may be longer
 RECENT, RECENT_LONGER = 200, 0.02  # the same for a change in the data: the bound that the issue sets
 MARGIN = 1.25  # above the length needed: of lognormal answers 0.3-0.6 % are then cut instead of 1 %
-EARLY_MARGIN = 2.0  # above the longest answer, while too few are known to leave any out
+EARLY_MARGIN = 3.0  # above the longest answer, while too few are known to leave any out; 2 cuts a third more
+MOST_OF_A_QUOTA = 0.9  # for one call that may not have the ceiling: the input's estimate errs, others wait meanwhile
 FIRST_CALLS = 8  # in flight until an answer is known: what a wrong first guess can cost twice
 CALLS_PER_ANSWER = 4  # in flight for every answer known; 4 in n + 1 calls, then, are longer than the n known
 ANSWERS_FOR_ALL = 256  # known, from where on in-flight calls are bounded by quota and latency alone
@@ -46,13 +47,13 @@ class MaxTokens:
     learnt from those alone would cut most of the others. Answers that were cut count at once.
     """
 
-    def __init__(self, ceiling: int, burndown: int, largest_hold: float = inf, known: Iterable[int] = ()) -> None:
-        """Take the longest answer there may be, what its tokens settle at, the largest hold, and lengths known."""
+    def __init__(self, ceiling: int, burndown: int, largest_quota: float = inf, known: Iterable[int] = ()) -> None:
+        """Take the longest answer there may be, what its tokens settle at, the largest quota, and lengths known."""
         self.ceiling = ceiling
         self.first = min(FIRST, ceiling)
         self.learnt = self.first  # for a row's first call
         self._burndown = burndown
-        self._largest_hold = largest_hold
+        self._largest_hold = MOST_OF_A_QUOTA * largest_quota
         self._latest = Window(LATEST, LONGER)
         self._recent = Window(RECENT, RECENT_LONGER)
         self._calls: deque[Call] = deque()

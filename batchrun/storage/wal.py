@@ -2,7 +2,8 @@
 
 `sent` lines come before a call goes out, with the most that it may cost; `unsettled` lines say that a call's end stays
 unknown; `paid` lines what an answer cost that is not the row's last; an `outcome` line is a row's end. The log is
-written to the kernel at once: a killed process loses nothing of it, and rows paid for twice are at most those in flight.
+written to the kernel at once: a killed process loses nothing of it, and rows paid for twice are at most those in
+flight.
 """
 
 import errno
