@@ -16,11 +16,12 @@ WORTH = 0.25  # of the quota held: what is less is not worth a change
 class Allowed:
     """A job's max_tokens: the longest answer there may be, what a token of it settles at, and what was learnt.
 
-    `learnt` is None where max_tokens is fixed.
+    `learnt` is None where max_tokens is fixed, or nothing was sent.
     """
 
     longest: int
     burndown: int
+    fixed: bool = True
     learnt: int | None = None
 
 
@@ -39,9 +40,8 @@ class SentAgain:
 
 def answers_record(allowed: Allowed, lengths: Lengths, again: SentAgain, input_per_row: float) -> dict[str, Any]:
     """Return what programs are told; `input_per_row` is what a call holds besides its max_tokens [tokens]."""
-    fixed = allowed.learnt is None
     return {
-        "set": allowed.longest if fixed else "auto",
+        "set": allowed.longest if allowed.fixed else "auto",
         "ceiling": allowed.longest,
         "learnt": allowed.learnt,
         "answers": lengths.answers,
@@ -52,7 +52,7 @@ def answers_record(allowed: Allowed, lengths: Lengths, again: SentAgain, input_p
             "usd": round(again.usd, 9),
             "share": round(again.rows / max(lengths.answers, again.rows, 1), 4),
         },
-        "advice": advice(allowed, lengths, input_per_row) if fixed else None,
+        "advice": advice(allowed, lengths, input_per_row) if allowed.fixed else None,
     }
 
 

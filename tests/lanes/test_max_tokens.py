@@ -200,7 +200,7 @@ def test_the_guess_gives_way_to_the_length_once_it_is_known():
     learning.sent(trial, 1.0)
     learning.whole(trial, 700, 8.0)
 
-    assert learning.learnt == 2_176  # 3 × 700 = 2,100, in steps of 128, while few are known
+    assert learning.learnt == 2_304  # 3 × 700 = 2,100, in steps of 256, while few are known
 
 
 def test_three_cut_answers_of_the_latest_200_are_within_the_bound_and_four_are_not():
