@@ -46,6 +46,7 @@ class Output:
         self._kept = kept
         self._open: dict[int, OpenRange] = {}
         self._done: set[int] = set()
+        self._paid: dict[int, float] = {}  # rows without an outcome [USD]
         self._on_complete: Callable[[Range], None] | None = None
         self.found = self._look()
 
@@ -119,10 +120,11 @@ class Output:
         """Note what an answer for `row` cost that is not its last; its outcome's cost will contain it."""
         self._open[self.range_of(row).number].log.paid(row, spent_usd)
         self._sums.unsettled_usd += spent_usd
+        self._paid[row] = self.paid_for(row) + spent_usd
 
     def paid_for(self, row: int) -> float:
-        """Return what was paid so far for certain for a row of an open range that has no outcome [USD]."""
-        return self._open[self.range_of(row).number].log.replay.paid.get(row, 0.0)
+        """Return what was paid for certain for a row that has no outcome yet [USD]."""
+        return self._paid.get(row, 0.0)
 
     def latest_lengths(self) -> Iterator[int]:
         """Yield the lengths of the latest answers that logs and parts hold [tokens], the oldest of them first."""
@@ -135,9 +137,9 @@ class Output:
     def record(self, outcome: Outcome) -> None:
         """Write a row's outcome to its log; on return it outlives the process."""
         one = self._open[self.range_of(outcome.row).number]
-        self._sums.unsettled_usd -= one.log.replay.paid.get(outcome.row, 0.0)
         one.log.append(outcome)
         self._sums.add(outcome)
+        self._sums.unsettled_usd -= self._paid.pop(outcome.row, 0.0)
         self._tell_if_complete(one)
 
     def write_part(self, of: Range) -> None:
@@ -177,6 +179,7 @@ class Output:
             elif log_path.name in left:
                 log = self._opened(of).log
                 self._sums.add_totals(log.totals)
+                self._paid.update(log.replay.paid)
                 torn += log.replay.torn_lines
                 in_flight += len(log.replay.in_flight)
         for name, path in left.items():
