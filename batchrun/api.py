@@ -20,6 +20,7 @@ from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.runaway import MaxFailed
+from batchrun.screen.answers import Allowed
 from batchrun.screen.progress import Progress
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
@@ -120,10 +121,9 @@ class _Run:
     async def run(self, transport: Transport | None) -> dict[str, Any]:
         new = not self._folder.manifest.exists()
         output = open_output(self._ground, self._folder)
-        resumed = output.totals.rows
         try:
             if output.finished:
-                return self._end(output, resumed, None, None)
+                return self._end(output, None, None)
             self._folder.success.unlink(missing_ok=True)  # a part may have gone since it was written
             opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
             async with opened as carrier:
@@ -131,7 +131,7 @@ class _Run:
                 progress = Progress(gate, output, self._ground.tally, self._ground.clock, self._folder.status)
                 watch = partial(progress.watch, self._screen)
                 stopped = await run_locally(pipeline, gate, self._ground.clock, self._ending, watch)
-            return self._end(output, resumed, gate, stopped)
+            return self._end(output, gate, stopped)
         except AccessError:
             if new and output.totals.rows == 0:  # nothing was sent: the folder must not be bound to this job yet
                 self._folder.manifest.unlink()
@@ -139,7 +139,7 @@ class _Run:
         finally:
             output.close()
 
-    def _end(self, output: Output, resumed: int, gate: Gate | None, stopped: BatchrunError | None) -> dict[str, Any]:
+    def _end(self, output: Output, gate: Gate | None, stopped: BatchrunError | None) -> dict[str, Any]:
         """Write the summary, the last status, and _SUCCESS last of all where it is due."""
         ground, folder = self._ground, self._folder
         verdict = _verdict(ground.ready, output, stopped)
@@ -147,7 +147,7 @@ class _Run:
             folder.success.unlink(missing_ok=True)
         ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
-        summary = run_summary(verdict, output, ground.tally, pools, resumed)
+        summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
         if gate is not None or not folder.summary.exists():  # a start that sent nothing has nothing to tell
             write_json(folder.summary, summary)
         progress = Progress(gate, output, ground.tally, ground.clock, folder.status)
@@ -155,6 +155,12 @@ class _Run:
         if verdict.exit_code == 0:
             write_json(folder.success, {"rows": output.totals.rows, "run_id": output.target.run_id})
         return summary
+
+
+def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:
+    learning = gate.admissions.budgets.max_tokens if gate is not None else None
+    learnt = learning.learnt if learning is not None else None
+    return Allowed(ready.longest_answer, ready.card.output_burndown, not ready.learns_max_tokens, learnt)
 
 
 def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None) -> Verdict:

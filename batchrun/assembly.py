@@ -3,7 +3,7 @@
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from batchrun.lanes.admission import Admissions, Bound, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.gate import Gate
+from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
@@ -125,7 +126,8 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
     """Open what carries the calls, and the emulator inside the run where the job asks for one."""
     aws = ready.spec.aws
     regions = {lane.source_region for lane in ready.lanes}
-    wire = Wire(ready.spec.model.api, ready.sampling, connections=max(1, _connections(ready) // len(regions)))
+    largest = replace(ready.sampling, max_tokens=ready.longest_answer)
+    wire = Wire(ready.spec.model.api, largest, connections=max(1, _connections(ready) // len(regions)))
     if aws.endpoint_url != EMULATOR:
         async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
             yield transport
@@ -154,9 +156,17 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
         dollars=DollarBudget(spec.limits.max_cost_usd, totals.cost_usd + totals.unsettled_usd),
         retries=RetryBudget(spec.retry.budget),
         max_attempts=spec.retry.max_attempts,
+        max_tokens=_max_tokens(ready, output),
     )
     router = Router(ready.lanes, pools, price_order(ready.prices))
     return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight)
+
+
+def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:
+    """Return what learns max_tokens where the job asks for it, with what earlier starts have seen."""
+    if not ready.learns_max_tokens:
+        return None
+    return MaxTokens(ready.longest_answer, ready.card.output_burndown, ready.largest_quota, output.latest_lengths())
 
 
 def _connections(ready: ReadyJob) -> int:

@@ -125,7 +125,7 @@ class Pipeline:
 
     async def _first_attempt(self, request: Request) -> None:
         self._live(0, len(request.body))
-        trial = Trial(request)
+        trial = Trial(request, self._at.output.paid_for(request.row))
         goes_on = False
         try:
             outcome = await self._at.dispatch.first_attempt(trial)
@@ -133,26 +133,27 @@ class Pipeline:
                 self._answered(trial, outcome)
             elif self._rows is not None:
                 goes_on = True
-                self._rows.start_soon(self._further_attempts, trial)
+                self._rows.start_soon(self._further_attempts, trial, len(request.body))
         except GateClosedError:
             pass  # the row was not sent; the next start takes it
         finally:
             if not goes_on:
                 self._live(-1, -len(request.body))
 
-    async def _further_attempts(self, trial: Trial) -> None:
+    async def _further_attempts(self, trial: Trial, live_bytes: int) -> None:
         try:
             self._answered(trial, await self._at.dispatch.further_attempts(trial))
         except GateClosedError:
             pass
         finally:
-            self._live(-1, -len(trial.request.body))
+            self._live(-1, -live_bytes)
 
     def _answered(self, trial: Trial, outcome: Outcome) -> None:
         usage = outcome.usage
         if outcome.stop_reason is not None:
             counted = usage.input + usage.cache_read + usage.cache_write
             self._at.requests.learn(trial.request, counted)
+            self._at.tally.input_errors.add(trial.request.input_tokens, counted)
         self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:

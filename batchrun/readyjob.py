@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
 from batchrun.errors import InputError, JobError
 from batchrun.jobspec import JobSpec, load_job
+from batchrun.jobspec.work import AUTO
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
+from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.pool import Quota
 from batchrun.render import Renderer, Templates
 from batchrun.storage.folder import Folder
@@ -41,6 +44,22 @@ class ReadyJob:
         """Name the input columns that results carry over, the id first."""
         own = [self.spec.input.id] if self.spec.input.id is not None else []
         return [*own, *self.spec.input.keep]
+
+    @property
+    def learns_max_tokens(self) -> bool:
+        """Tell whether max_tokens is learnt; `sampling` then has what a run begins with."""
+        return self.spec.generation.max_tokens == AUTO
+
+    @property
+    def longest_answer(self) -> int:
+        """Return the largest max_tokens that a call may have."""
+        return self.spec.generation.longest
+
+    @property
+    def largest_quota(self) -> float:
+        """Return the most quota tokens a minute that any pool has; inf where one's number is not known."""
+        numbers = [quota.tokens_per_minute for quota in self.quotas.values() if not quota.blocked]
+        return max((inf if number is None else number for number in numbers), default=inf)
 
     @property
     def emulated(self) -> bool:
@@ -78,11 +97,17 @@ class ReadyJob:
             "input.id": spec.input.id,
             "input.keep": list(spec.input.keep),
             **{key: _digest(value) for key, value in texts.items()},
-            **{f"generation.{key}": _plain(value) for key, value in spec.generation.model_dump().items()},
+            **self._generation_identity(),
             "model.card": f"{self.card.name} ({self.card.base_model_id})",
             "output.rows_per_part": spec.output.rows_per_part,
             "answers": "emulator" if self.emulated else "aws",
         }
+
+    def _generation_identity(self) -> dict[str, Any]:
+        """Return how answers are drawn: learnt or fixed, no answer is longer than the same number."""
+        told = self.spec.generation.model_dump(exclude={"max_tokens_ceiling"})
+        told["max_tokens"] = self.spec.generation.longest
+        return {f"generation.{key}": _plain(value) for key, value in told.items()}
 
     def check_recorded_regions(self, recorded: tuple[str, ...]) -> None:
         """Refuse to extend an output whose rows may have run where the job's residency does not allow.
@@ -111,10 +136,11 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     """
     spec = job if isinstance(job, JobSpec) else load_job(job, overrides)
     card = load_card(spec.model.card, spec.base)
-    if spec.generation.max_tokens > card.max_output_tokens:
-        raise JobError(
-            f"generation.max_tokens = {spec.generation.max_tokens}: {card.name} writes at most {card.max_output_tokens}"
-        )
+    generation = spec.generation
+    auto = generation.max_tokens == AUTO
+    if generation.longest > card.max_output_tokens:
+        key = "max_tokens_ceiling" if auto else "max_tokens"
+        raise JobError(f"generation.{key} = {generation.longest}: {card.name} writes at most {card.max_output_tokens}")
     routing = Routing(
         spec.routing.scopes,
         spec.routing.source_regions,
@@ -125,7 +151,7 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     if spec.emulator is not None:
         _check_emulator(spec, card)
     quotas, warnings = _quotas(spec, card, lanes)
-    generation = spec.generation
+    max_tokens = min(FIRST, generation.longest) if auto else generation.longest
     return ReadyJob(
         spec=spec,
         card=card,
@@ -134,9 +160,7 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         quotas=quotas,
         prices=_prices(spec, card),
         renderer=Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill)),
-        sampling=Sampling(
-            generation.max_tokens, generation.temperature, generation.top_p, tuple(generation.stop_sequences)
-        ),
+        sampling=Sampling(max_tokens, generation.temperature, generation.top_p, tuple(generation.stop_sequences)),
         warnings=tuple(warnings),
     )
 

@@ -14,6 +14,7 @@ from batchrun.lanes.breaker import Breaker
 from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars, worst_dollars
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.lane import Lane
+from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.lanes.pool import DAY_SPENT, PARKED_S, Pool, Reservation
 from batchrun.lanes.router import Router, Wait
 from batchrun.lanes.trial import BUSY_THROTTLES, HOPELESS_THROTTLES, RESTED_THROTTLES, Trial
@@ -66,6 +67,7 @@ class Budgets:
     dollars: DollarBudget
     retries: RetryBudget
     max_attempts: int
+    max_tokens: MaxTokens | None = None  # where it is learnt; None: each request has the job's own
 
 
 class Admissions:
@@ -88,6 +90,7 @@ class Admissions:
 
     def admit(self, trial: Trial, now_s: float) -> Admission | Refused:
         """Book the row's next call on the best lane, or say what it waits for."""
+        self._size(trial)
         hold = trial.request.hold
         if self.in_flight >= self.limit(now_s):
             return Refused(Bound.IN_FLIGHT, self.budgets.in_flight.grows_at())
@@ -101,12 +104,15 @@ class Admissions:
         self.in_flight += 1
         breaker.in_flight += 1
         self.budgets.dollars.reserve(worst_usd)
-        self.budgets.retries.count(now_s, extra=trial.attempts > 0)
+        # An answer that was cut is no failure: were its row's next call an extra one, a wrong guess would slow the run.
+        self.budgets.retries.count(now_s, extra=trial.attempts > trial.cuts)
         return Admission(lane, pool.reserve(hold, now_s), worst_usd, now_s)
 
     def limit(self, now_s: float) -> int:
         """Return how many calls may be in flight now."""
-        calls = self.budgets.in_flight.calls(self.router.pools.values(), now_s)
+        calls: float = self.budgets.in_flight.calls(self.router.pools.values(), now_s)
+        if self.budgets.max_tokens is not None:
+            calls = min(calls, self.budgets.max_tokens.calls)
         return max(1, int(calls * self.budgets.retries.slowdown(now_s)))
 
     def _route(self, trial: Trial, now_s: float) -> Lane | Wait:
@@ -122,7 +128,12 @@ class Admissions:
 
     def stands_aside(self, trial: Trial, now_s: float) -> bool:
         """Tell whether a row should not hold up others: it needs a rested pool, or one that is shut for long."""
+        self._size(trial)
         return self._outgrew(trial) or not self.router.takes(trial.request.hold, now_s)
+
+    def _size(self, trial: Trial) -> None:
+        if self.budgets.max_tokens is not None:
+            self.budgets.max_tokens.size(trial)
 
     def worst_usd(self, request: Request, lane: Lane) -> float:
         """Return the most that a call can cost."""

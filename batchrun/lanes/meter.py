@@ -86,6 +86,7 @@ class TrailingMinute:
 
     def hold(self, cost: float, now_s: float) -> Charge:
         """Charge `cost` at admission and return the entry to settle."""
+        self.used(now_s)  # also where nobody asks for the sum, what is over must leave memory
         moment = self._moment(now_s)
         moment.cost += cost
         self._used += cost

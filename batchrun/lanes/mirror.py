@@ -6,6 +6,7 @@ through. `docs/quota.md` tells why, with the sums.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from batchrun.lanes.doubt import Doubt
 from batchrun.lanes.level import Level
@@ -44,7 +45,7 @@ class Mirror:
         self._limited = per_minute is not None
         self._cautious = cautious
         self._like_a_bucket = False  # calls that the minute forbade were let through of late
-        self._refused_at_s = float("-inf")
+        self._refused_at_s = -inf
         self._closed_until_s = 0.0
         self._pinned_level = False  # by the refusal that began this episode, and so by the rest of its flight
         self._lowered_minute = False
@@ -62,8 +63,8 @@ class Mirror:
         return 1 - self.minute.used(now_s) / limit if limit else 1.0
 
     def rested_at(self, now_s: float) -> float:
-        """Return when nothing will have been charged for a minute, if nothing more is."""
-        return max(self._closed_until_s, self.minute.empty_at(now_s))
+        """Return when nothing will have been charged for a minute and no debt is left, if nothing more is charged."""
+        return max(self._closed_until_s, self.minute.empty_at(now_s), self._level.ready_at(0.0, now_s))
 
     def ready_at(self, cost: float, now_s: float) -> float:
         """Return the earliest time [s] at which `cost` may be charged."""
@@ -76,6 +77,10 @@ class Mirror:
             tested_s = max(self._doubt.at(now_s), self._unconfirmed.ready_beyond_at(now_s))
             ready_s = max(ready_s, min(minute_s, tested_s))
         return max(ready_s, now_s)
+
+    def feels_its_way(self, now_s: float) -> bool:
+        """Tell whether calls are held back only by being the first: none was refused yet, few are known to pass."""
+        return self._refused_at_s == -inf and self._unconfirmed.ready_at(now_s) > now_s
 
     def hold(self, cost: float, now_s: float) -> Held:
         """Charge a call at admission."""

@@ -112,6 +112,10 @@ class Pool:
         """Return the free share of what a minute is believed to take; 1.0 where no limit is known."""
         return self._tokens.room(now_s)
 
+    def feels_its_way(self, now_s: float) -> bool:
+        """Tell whether calls are held back only until the first have turned out to pass: a matter of round trips."""
+        return self._tokens.feels_its_way(now_s)
+
     def used_tokens(self, now_s: float) -> float:
         """Return the quota tokens charged in the last 60 s."""
         return self._tokens.minute.used(now_s)

@@ -45,6 +45,8 @@ class Router:
                 lane = door.lane(hold, now_s)
                 if lane is not None:
                     return lane
+            if any(door.pool.feels_its_way(now_s) for door in doors):
+                break  # it is about to open: no reason to pay more
         earliest_s = min((door.opens_at_s for door in self._doors), default=inf)
         return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in self._doors))
 
