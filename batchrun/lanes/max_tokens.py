@@ -78,8 +78,8 @@ class MaxTokens:
         """Give a row that waits the max_tokens of now: what was learnt since it was rendered counts."""
         request = trial.request
         wanted = max(self.learnt, trial.least_max_tokens)
-        if request.input_tokens + wanted > self._largest_hold:
-            wanted = self._fitting(wanted, request.input_tokens)
+        if (beside := request.hold - request.max_tokens) + wanted > self._largest_hold:
+            wanted = self._fitting(wanted, beside)
         if wanted != request.max_tokens:
             trial.request = resized(request, wanted)
 
@@ -108,9 +108,9 @@ class MaxTokens:
     def cut(self, trial: Trial) -> bool:
         """Learn from an answer that max_tokens cut; return whether the row is to be sent again, with more."""
         self.faulted(trial)
-        had = trial.request.max_tokens
+        request, had = trial.request, trial.request.max_tokens
         more = self.ceiling if trial.cuts else min(MORE * had, self.ceiling)
-        more = self._fitting(more, trial.request.input_tokens)
+        more = self._fitting(more, request.hold - had)
         if more <= had:
             return False
         trial.cuts += 1
@@ -124,9 +124,9 @@ class MaxTokens:
         self._learn()
         return True
 
-    def _fitting(self, wanted: int, input_tokens: int) -> int:
+    def _fitting(self, wanted: int, beside: int) -> int:
         """Return no more than a pool takes beside the input; a row too large all the same is the gate's affair."""
-        room = self._largest_hold - input_tokens
+        room = self._largest_hold - beside
         return wanted if room < min(wanted, self.first) else int(min(wanted, room))
 
     def _answered(self, call: Call, answer: Measured) -> None:
