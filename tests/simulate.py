@@ -18,6 +18,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import gettempdir
 
+from tqdm import tqdm
+
 from tests.simulation.cases import CASES, DAY, METERS, RTTS_MS, Cell
 from tests.simulation.report import HEADER, lines
 from tests.simulation.run import Result, refusal, simulate
@@ -92,7 +94,8 @@ def run_all(wanted: Sequence[Cell], jobs: int) -> list[Result]:
     longest_first = sorted(wanted, key=lambda cell: -rows[cell])
     context = get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(wanted)), mp_context=context, initializer=spare_collector) as processes:
-        return list(processes.map(simulate, longest_first))
+        ended = processes.map(simulate, longest_first)
+        return list(tqdm(ended, total=len(wanted), unit="run", leave=False, disable=None))  # on a terminal only
 
 
 def spare_collector() -> None:
