@@ -72,10 +72,9 @@ class Dispatch:
             answer = await self._call(admission, trial)
             if isinstance(answer, Completion):
                 self._renewal.answered(generation)
-                last = self._book_answer(admission, trial, answer)
-                self._gate.admit_ready()
-                if not last:
+                if not self._book_answer(admission, trial, answer):
                     continue  # at once, with more; its row number puts it first
+                self._gate.admit_ready()
                 return self._answered(trial, admission.lane, answer, self._clock.now_s() - admission.sent_at_s)
             following = self._book_fault(admission, trial, answer)
             if following is Next.REFRESH:

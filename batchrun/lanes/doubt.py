@@ -19,6 +19,7 @@ class Doubt:
         self._at_s = inf
         self._begun = False
         self._wait_s = SECOND_WAIT_S
+        self.edge_s: float | None = None  # the full minute at which the next test is to be
 
     def __repr__(self) -> str:
         return f"Doubt(at_s={self._at_s:.1f}, wait_s={self._wait_s:.0f})"
@@ -35,9 +36,17 @@ class Doubt:
         if enough:
             self._wait_s = max(AGAIN_S, self._wait_s / 2)
 
+    def found_edge(self, now_s: float) -> None:
+        """Take that a window turned at the full minute: the minute goes by it from now on, and needs few tests."""
+        self._wait_s = LONGEST_WAIT_S
+        self._begin(now_s + self._wait_s)
+
     def failed(self, now_s: float) -> None:
         """Take that the minute was right."""
-        self._begin(self._aligned(now_s + self._wait_s))
+        at_s = now_s + self._wait_s
+        edge_s = self._full_minute(at_s)
+        self._begin(at_s if edge_s is None else edge_s + BEHIND_S)
+        self.edge_s = edge_s
         self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
 
     def again(self, now_s: float) -> None:
@@ -56,9 +65,10 @@ class Doubt:
     def _begin(self, at_s: float) -> None:
         self._begun = True
         self._at_s = at_s
+        self.edge_s = None
 
-    def _aligned(self, at_s: float) -> float:
+    def _full_minute(self, at_s: float) -> float | None:
+        """Return the full minute nearest to `at_s`, None for a short wait or without a calendar."""
         if self._wait_s <= ALIGNED_ABOVE_S or self._full_minute_at_s == inf:
-            return at_s
-        minutes = ceil((at_s - 30 - self._full_minute_at_s) / 60)
-        return self._full_minute_at_s + 60 * minutes + BEHIND_S
+            return None
+        return self._full_minute_at_s + 60 * ceil((at_s - 30 - self._full_minute_at_s) / 60)

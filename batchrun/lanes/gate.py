@@ -66,9 +66,8 @@ class Gate:
             raise GateClosedError
         waiter = _Waiter(trial)
         self._stand(waiter)
-        if (
-            self._line[0][1] is waiter
-        ):  # behind others it changes nothing: the first is let in when a call ends, or in time
+        # A new row behind others changes nothing: the first is let in when a call ends, or in time.
+        if trial.attempts or self._line[0][1] is waiter:
             self.admit_ready()
         if waiter.admission is None:
             try:

@@ -1,6 +1,7 @@
 """A mirror of Bedrock's minute: what was charged in the last 60 seconds, held first and settled later."""
 
 from collections import deque
+from collections.abc import Iterable
 from math import inf
 
 WINDOW_S = 60.0
@@ -12,10 +13,10 @@ class Moment:
 
     __slots__ = ("began_s", "cost", "expired", "last_s")
 
-    def __init__(self, began_s: float) -> None:
+    def __init__(self, began_s: float, cost: float = 0.0) -> None:
         self.began_s = began_s
         self.last_s = began_s
-        self.cost = 0.0
+        self.cost = cost
         self.expired = False
 
 
@@ -101,6 +102,23 @@ class TrailingMinute:
             self._used += cost - charge.cost
             charge.moment.cost += cost - charge.cost
             charge.cost = cost
+
+    def forget_before(self, at_s: float) -> list[Moment]:
+        """Take out what was charged before `at_s`, and return it."""
+        forgotten = []
+        while self._moments and self._moments[0].last_s < at_s:
+            moment = self._moments.popleft()
+            moment.expired = True
+            self._used -= moment.cost
+            forgotten.append(moment)
+        return forgotten
+
+    def remember(self, moments: Iterable[Moment]) -> None:
+        """Put back what was charged before everything else, the oldest first."""
+        for moment in reversed(list(moments)):
+            moment.expired = False
+            self._used += moment.cost
+            self._moments.appendleft(moment)
 
     def _moment(self, now_s: float) -> Moment:
         if not self._moments or now_s - self._moments[-1].began_s >= MOMENT_S:

@@ -1,6 +1,7 @@
 """The window reading of a quota: what any 60 s take, and what refusals say about that."""
 
-from batchrun.lanes.meter import TrailingMinute
+from batchrun.lanes.doubt import BEHIND_S
+from batchrun.lanes.meter import WINDOW_S, Moment, TrailingMinute
 
 NEARLY = 0.8  # of the limit: a refusal above it says «full a little early», below it «the number is wrong»
 EARLY_S = 60.0  # how long a minute that was full a little early counts as so much smaller: a minute
@@ -18,15 +19,49 @@ class Minute(TrailingMinute):
         self._seen = 0.0  # what it held when a refusal last said that the number is wrong
         self._early_limit: float | None = None  # what the limit was before it was full early
         self._early_until_s = 0.0
+        self.edge_s: float | None = None  # of the window, where a test found one
+        self._forgotten: list[Moment] = []  # at the last turn
+        self._debt = Moment(0.0)
 
-    def ready_at(self, cost: float, now_s: float) -> float:
-        """Return the earliest time [s] at which `cost` fits, and a little more."""
+    def fits(self, cost: float, now_s: float) -> bool:
+        """Tell whether `cost` fits now, and a little more; above the limit it fits an empty minute."""
         if self.per_minute is None:
-            return now_s
+            return True
         if self._early_limit is not None and now_s >= self._early_until_s:
             self.per_minute = max(self.per_minute, self._early_limit)
             self._early_limit = None
-        return super().ready_at(cost + min(self._slack * cost, MOST_SLACK * self.per_minute), now_s)
+        while self.edge_s is not None and now_s >= self.edge_s + WINDOW_S + BEHIND_S:
+            self.turn(self.edge_s + WINDOW_S)
+        used = self.used(now_s)
+        return used + cost + self._spare(cost) <= self.per_minute or used == 0
+
+    def ready_at(self, cost: float, now_s: float) -> float:
+        """Return the earliest time [s] at which it will fit, if nothing more is charged."""
+        if self.fits(cost, now_s):
+            return now_s
+        ready_s = super().ready_at(cost + self._spare(cost), now_s)
+        if self._early_limit is not None:
+            ready_s = min(ready_s, self._early_until_s)
+        return ready_s if self.edge_s is None else min(ready_s, self.edge_s + WINDOW_S + BEHIND_S)
+
+    def turn(self, edge_s: float) -> None:
+        """Take it that a window began at `edge_s`, with the last one's debt, and that another begins every minute."""
+        self._forgotten = self.forget_before(edge_s)
+        debt = sum(moment.cost for moment in self._forgotten) - (self.per_minute or 0.0)
+        self._debt = Moment(edge_s, max(0.0, debt))
+        self.remember([self._debt])
+        self.edge_s = edge_s
+
+    def turn_back(self) -> None:
+        """Take it that no window began: what was forgotten counts again."""
+        self._debt.cost, paid = 0.0, self._debt.cost
+        self._used -= paid
+        self.remember(self._forgotten)
+        self._forgotten = []
+        self.edge_s = None
+
+    def _spare(self, cost: float) -> float:
+        return min(self._slack * cost, MOST_SLACK * (self.per_minute or 0.0))
 
     def was_nearly_full(self, now_s: float) -> bool:
         """Tell whether a refusal now is about what this reading expects."""

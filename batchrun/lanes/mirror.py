@@ -71,11 +71,14 @@ class Mirror:
         if not self._limited:
             return self._first_calls_at(now_s)
         self._confirm(now_s)
-        ready_s = max(self._level.ready_at(cost, now_s), self._unconfirmed.ready_at(now_s), self._closed_until_s)
-        minute_s = self.minute.ready_at(cost, now_s)
-        if minute_s > now_s:
+        # Until a refusal says otherwise the number is believed: what it brings in each round trip needs no trial.
+        believed_per_s = (self._level.rate_per_s or 0.0) / cost if self._refused_at_s == -inf else 0.0
+        few_s = self._unconfirmed.ready_at(now_s, believed_per_s)
+        ready_s = max(self._level.ready_at(cost, now_s), few_s, self._closed_until_s)
+        if not self.minute.fits(cost, now_s):
             tested_s = max(self._doubt.at(now_s), self._unconfirmed.ready_beyond_at(now_s))
-            ready_s = max(ready_s, min(minute_s, tested_s))
+            if tested_s > ready_s:
+                ready_s = max(ready_s, min(tested_s, self.minute.ready_at(cost, now_s)))
         return max(ready_s, now_s)
 
     def feels_its_way(self, now_s: float) -> bool:
@@ -86,7 +89,7 @@ class Mirror:
         """Charge a call at admission."""
         beyond = False
         if self._limited:
-            beyond = self.minute.ready_at(cost, now_s) > now_s
+            beyond = not self.minute.fits(cost, now_s)
         if self._limited or self._cautious:
             self._unconfirmed.sent(now_s, beyond=beyond)
         self._level.charge(cost, now_s)
@@ -126,7 +129,12 @@ class Mirror:
         before = self._unconfirmed.passed_beyond
         self._unconfirmed.confirm(now_s)
         in_a_row = self._unconfirmed.passed_beyond
-        if in_a_row > before:
+        if in_a_row > before == 0 and self._doubt.edge_s is not None:
+            self.minute.turn(self._doubt.edge_s)
+            self._unconfirmed.passed_beyond = 0
+            self._doubt.found_edge(now_s)
+            self._level.stands()
+        elif in_a_row > before:
             enough = before < ENOUGH <= in_a_row
             self._doubt.went_well(now_s, enough=enough)
             self._level.stands()
@@ -136,7 +144,10 @@ class Mirror:
         """Correct the readings by a refusal that is none of an earlier flight's."""
         cost, passed = held.cost, self._unconfirmed.passed
         self._pinned_level = self._lowered_minute = False
-        if held.beyond and not self._unconfirmed.passed_beyond:
+        if self.minute.edge_s is not None and not self.minute.was_nearly_full(now_s):
+            self.minute.turn_back()  # it only seemed to turn
+            self._doubt.failed(now_s)
+        elif held.beyond and not self._unconfirmed.passed_beyond:
             # The minute foresaw it: right so far, and what the level lost by an earlier refusal was none of a bucket's.
             self._like_a_bucket = False
             self._level.unpin(now_s)

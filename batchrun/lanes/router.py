@@ -38,17 +38,19 @@ class Router:
 
     def choose(self, hold: float, now_s: float) -> Lane | Wait:
         """Return the lane for a call of `hold` quota tokens, or how long to wait for one."""
+        asked: list[Door] = []
         for doors in self._classes:
+            asked += doors
             maybe_open = [door for door in doors if not door.is_known_shut(hold, now_s)]
             # Most room first: mostly the first that is asked is ready. Where no quota is known, the fewest calls.
             for door in sorted(maybe_open, key=lambda door: (-door.pool.room(now_s), door.pool.in_flight)):
                 lane = door.lane(hold, now_s)
                 if lane is not None:
                     return lane
-            if any(door.pool.feels_its_way(now_s) for door in doors):
+            if doors is not self._classes[-1] and any(door.pool.feels_its_way(now_s) for door in doors):
                 break  # it is about to open: no reason to pay more
-        earliest_s = min((door.opens_at_s for door in self._doors), default=inf)
-        return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in self._doors))
+        earliest_s = min((door.opens_at_s for door in asked), default=inf)
+        return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
 
     def choose_rested(self, hold: float, tried: frozenset[str], now_s: float) -> Lane | Wait:
         """Return a lane whose pool has been idle for a minute, for a row that busy pools turned away.

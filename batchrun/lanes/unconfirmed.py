@@ -27,10 +27,16 @@ class Unconfirmed:
     def __repr__(self) -> str:
         return f"Unconfirmed({len(self._sent)}, passed={self.passed}, round_trip_s={self._round_trip_s:.3f})"
 
-    def ready_at(self, now_s: float) -> float:
-        """Return when another call may be sent [s]."""
-        excess = len(self._sent) - int(GROWTH * self.passed)
-        return now_s if excess <= 0 else self._sent[excess - 1][0] + CONFIRMED_AFTER * self._round_trip_s
+    def ready_at(self, now_s: float, calls_per_s: float = 0.0) -> float:
+        """Return when another call may be sent [s]; what comes back in a round trip, at `calls_per_s`, comes on top."""
+        coming = CONFIRMED_AFTER * self._round_trip_s * calls_per_s
+        out = len(self._sent)
+        if out <= GROWTH * self.passed + coming:
+            return now_s
+        for confirmed, (sent_at_s, _) in enumerate(self._sent, 1):
+            if out - confirmed <= GROWTH * (self.passed + confirmed) + coming:
+                return sent_at_s + CONFIRMED_AFTER * self._round_trip_s
+        return now_s
 
     def ready_beyond_at(self, now_s: float) -> float:
         """Return when another call may be sent that the minute forbids [s]."""

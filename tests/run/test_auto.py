@@ -208,7 +208,7 @@ def test_a_ceiling_that_no_pool_takes_gives_what_fits(tmp_path):
     assert ended.row(0)["status"] == "ok"
     assert ended.row(1)["status"] == "truncated"
     assert 44_900 < max(transport.sizes) < 45_000  # nine tenths of the quota, beside the input
-    assert ended.summary["faults"] == {}
+    assert ended.summary["faults"].get("ThrottlingException", 0) <= 1  # a test whether the minute is a bucket
 
 
 # Money

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -13,9 +14,12 @@ METERS: Mapping[str, Mapping[str, Any]] = {
     "bucket 10 s": {"window": "bucket", "burst_s": 10},
     "bucket 5 s": {"window": "bucket", "burst_s": 5},
     "fixed": {"window": "fixed"},  # from the first call
-    "fixed, edge": {"window": "fixed"},  # with an edge elsewhere, by seed
+    "fixed, edge": {"window": "fixed"},  # at the calendar's full minute, which is any second of the run, by seed
+    "fixed, odd": {"window": "fixed"},  # any second, and no full minute of the calendar
     "sliding": {"window": "sliding"},
 }
+EDGES = ("fixed, edge", "fixed, odd")
+NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 BUCKETS = ("bucket 60 s", "bucket 10 s", "bucket 5 s")
 RTTS_MS = (0, 50, 150)
 DAY = "day"  # the case of `make simulate-long`, not of the table
@@ -33,8 +37,13 @@ class Cell:
 
     @property
     def edge_s(self) -> float:
-        """Return where fixed minutes begin: with the first call, or somewhere."""
-        return round(Random(f"edge {self.seed}").uniform(4, 56), 3) if self.meter == "fixed, edge" else 0.0
+        """Return where fixed minutes begin [s after the first call]: with it, or somewhere."""
+        return 0.0 if self.meter not in EDGES else round(Random(f"edge {self.seed}").uniform(4, 56), 3)
+
+    @property
+    def began(self) -> datetime:
+        """Return what the calendar shows at the first call: an odd second, where no edge is to be a full minute."""
+        return NOON - timedelta(seconds=self.edge_s if self.meter == "fixed, edge" else 43)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +106,7 @@ _ALL = (
         "the same, fixed minute with unknown edge",
         setups.one_lane(1.4),
         Target(plus_s=8.0, throttled_share=0.02),
-        ("fixed, edge",),
+        EDGES,
         seeds=8,
     ),
     Case(

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,8 +24,6 @@ from tests.simulation.transport import SimulatedTransport
 from tests.virtual import run_virtual
 
 LATENCY = {"latency_s": 0.6, "latency_per_token_s": 0.01}  # the quota study's
-# The calendar at the first call: an odd second, so that a fixed minute's edge is at no full minute of it.
-BEGAN = datetime(2026, 11, 3, 12, 0, 17, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ def _run(setup: Setup, tables: Tables, cell: Cell) -> tuple[Scene, SimulatedTran
         job = _job(tables, setup, cell, Path(name))
         scene = Scene(setup, make_ready(job), Load(setup.rows, cell.seed))
         transport = SimulatedTransport(scene.emulator, scene.ready.card, scene.load)
-        summary, makespan_s = run_job(job, transport, SimulatedSource(setup.rows))
+        summary, makespan_s = run_job(job, transport, SimulatedSource(setup.rows), cell.began)
     return scene, transport, summary, makespan_s
 
 
@@ -124,12 +122,14 @@ def _job(tables: Tables, setup: Setup, cell: Cell, folder: Path) -> JobSpec:
     return job_over(folder, "rows.parquet", **{**defaults, **tables}, emulator={"tpm": None, **emulator})
 
 
-def run_job(job: JobSpec, transport: SimulatedTransport, source: SimulatedSource) -> tuple[Mapping[str, Any], float]:
-    """Run a job in virtual time; return its summary and how long it took [s]."""
+def run_job(
+    job: JobSpec, transport: SimulatedTransport, source: SimulatedSource, began: datetime
+) -> tuple[Mapping[str, Any], float]:
+    """Run a job in virtual time that begins at `began`; return its summary and how long it took [s]."""
 
     async def run() -> tuple[Mapping[str, Any], float]:
         started_s = anyio.current_time()
-        summary = await arun(job, stand_ins=StandIns(transport, Clock(BEGAN), source))
+        summary = await arun(job, stand_ins=StandIns(transport, Clock(began), source))
         return summary, anyio.current_time() - started_s
 
     return run_virtual(run, alone=True)

@@ -8,7 +8,7 @@ from batchrun.bedrock.card import load_card
 from batchrun.emulator.service import Bedrock
 from batchrun.records import Completion
 from tests.emulated_transport import EmulatedTransport
-from tests.run.rehearsal import job, rehearse
+from tests.run.rehearsal import BEGAN, job, rehearse
 from tests.simulation.cases import CASES, METERS, Cell, Target
 from tests.simulation.load import Load, SimulatedSource, Size
 from tests.simulation.report import lines
@@ -62,7 +62,7 @@ def test_the_simulated_transport_meets_what_the_whole_emulator_would_do_to_it(tm
     whole = rehearse(spec, watching := Watching(Bedrock(spec.emulator)))
     straight = SimulatedTransport(spec.emulator, load_card(), Given(watching.sizes))
     again = replace_output(spec, tmp_path)
-    summary, makespan_s = run_job(again, straight, None)
+    summary, makespan_s = run_job(again, straight, None, BEGAN)
     book = straight.books["us-east-1/geo"]
 
     assert summary["by_status"] == {"ok": 200}
@@ -111,7 +111,7 @@ def test_a_cell_of_the_table_ends_with_every_row_and_is_the_same_again():
     assert (first.rows, first.lost) == (132, 0)
     # (132 × about 530 − 4,167) ÷ 833 a second: about 79 s.
     assert 70 < first.optimum_s < 90
-    assert first.ratio >= 1.0
+    assert first.ratio > 0.95  # the last calls may leave debt behind
     assert line_of(first).text().split()[:3] == ["bucket", "5", "s"]
 
 
