@@ -114,7 +114,7 @@ class Dispatch:
                 self._max_tokens.sent(trial, admission.sent_at_s)
             return await self._transport.send(lane.inference_id, lane.source_region, trial.request)
         except anyio.get_cancelled_exc_class():
-            self._admissions.abandoned(admission)
+            self._admissions.abandoned(admission, self._clock.now_s())
             raise
         except (OSError, BatchrunError) as error:  # the log cannot be written, or no credentials are to be had
             self._admissions.withdrawn(admission, self._clock.now_s())

@@ -151,10 +151,10 @@ class Admissions:
         trial.cost_usd += spent_usd
         return spent_usd
 
-    def abandoned(self, admission: Admission) -> None:
+    def abandoned(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was cancelled: its end is unknown, so quota and dollars stay taken."""
         pool, _ = self._leave(admission, admission.worst_usd)
-        pool.keep()
+        pool.keep(admission.reservation, now_s)
 
     def withdrawn(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was let in and never sent."""
@@ -168,7 +168,7 @@ class Admissions:
         if fault.action in _POOL_ACTIONS:
             return self._throttled(pool, admission.reservation, trial, fault, now_s)
         if fault.maybe_billed:
-            pool.keep()
+            pool.keep(admission.reservation, now_s)
         else:
             pool.release(admission.reservation, now_s)
         return self._failed(admission, breaker, trial, fault, now_s)

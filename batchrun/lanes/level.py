@@ -89,7 +89,7 @@ class Level:
             self._capacity = 60 * self.rate_per_s
             self._at_s = now_s
         self._before = _Pinned(now_s, self._now(now_s), self.rate_per_s, self._charged)
-        self.repin(cost, now_s)
+        self._lower(cost, now_s)
         if measure:
             self._measure(cost, now_s)
         self._refusals.append((now_s, self._charged))
@@ -99,8 +99,11 @@ class Level:
         self._raise_at_s = now_s + self._raise_wait_s
 
     def repin(self, cost: float, now_s: float) -> None:
-        """Take a further refusal of the same flight."""
-        self._level = min(self._now(now_s), -RESERVE * cost)
+        """Take a further refusal of the same flight: what it held was no charge when the first came either."""
+        self._lower(cost, now_s)
+        if self._refusals:
+            at_s, charged = self._refusals[-1]
+            self._refusals[-1] = (at_s, charged - cost)
 
     def unpin(self, now_s: float) -> None:
         """Forget the last refusal: it was none of a bucket's, for nothing was let through after it either."""
@@ -116,6 +119,9 @@ class Level:
     def stands(self) -> None:
         """Note that calls are let through again: the last refusal was what it seemed."""
         self._before = None
+
+    def _lower(self, cost: float, now_s: float) -> None:
+        self._level = min(self._now(now_s), -RESERVE * cost)
 
     def _now(self, now_s: float) -> float:
         """Return the level, refilled until now."""

@@ -1,10 +1,13 @@
 """The window reading of a quota: what any 60 s take, and what refusals say about that."""
 
+from math import inf
+
 from batchrun.lanes.doubt import BEHIND_S
 from batchrun.lanes.meter import WINDOW_S, Moment, TrailingMinute
 
-NEARLY = 0.8  # of the limit: a refusal above it says «full a little early», below it «the number is wrong»
+NEARLY = 0.6  # of the limit: a refusal above it says «full a little early», below it «the number is wrong»
 EARLY_S = 60.0  # how long a minute that was full a little early counts as so much smaller: a minute
+STRETCH = 1.25
 MOST_SLACK = 0.01  # of the limit, at most, that is left free for what is in transit
 
 
@@ -34,6 +37,10 @@ class Minute(TrailingMinute):
             self.turn(self.edge_s + WINDOW_S)
         used = self.used(now_s)
         return used + cost + self._spare(cost) <= self.per_minute or used == 0
+
+    def forbids(self, cost: float, now_s: float) -> bool:
+        """Tell whether `cost` is too much even without the little more."""
+        return not self.fits(cost, now_s) and self.used(now_s) + cost > (self.per_minute or 0.0)
 
     def ready_at(self, cost: float, now_s: float) -> float:
         """Return the earliest time [s] at which it will fit, if nothing more is charged."""
@@ -84,6 +91,12 @@ class Minute(TrailingMinute):
         """Lower the limit to what is used, but not below one call."""
         used = self.used(now_s)
         self.per_minute = max(cost, used if self.per_minute is None else min(self.per_minute, used))
+
+    def stretch(self, now_s: float) -> None:
+        """Raise a lowered limit by a quarter at most: calls that it forbade were let through."""
+        if self.per_minute is not None:
+            most = min(self.used(now_s), STRETCH * self.per_minute, self._quota or inf)
+            self.per_minute = max(self.per_minute, most)
 
     def seen(self, now_s: float) -> None:
         """Raise a limit that a refusal lowered too far, since calls in flight had not settled, to what is used."""

@@ -47,6 +47,7 @@ class Mirror:
         self._like_a_bucket = False  # calls that the minute forbade were let through of late
         self._refused_at_s = -inf
         self._closed_until_s = 0.0
+        self.told_wrong_at_s: float | None = None  # when a refusal first came far below the number
         self._pinned_level = False  # by the refusal that began this episode, and so by the rest of its flight
         self._lowered_minute = False
 
@@ -89,7 +90,7 @@ class Mirror:
         """Charge a call at admission."""
         beyond = False
         if self._limited:
-            beyond = not self.minute.fits(cost, now_s)
+            beyond = self.minute.forbids(cost, now_s)
         if self._limited or self._cautious:
             self._unconfirmed.sent(now_s, beyond=beyond)
         self._level.charge(cost, now_s)
@@ -137,6 +138,8 @@ class Mirror:
         elif in_a_row > before:
             enough = before < ENOUGH <= in_a_row
             self._doubt.went_well(now_s, enough=enough)
+            if enough:
+                self.minute.stretch(now_s)
             self._level.stands()
             self._like_a_bucket = self._like_a_bucket or enough
 
@@ -169,6 +172,7 @@ class Mirror:
                 self.minute.full_early(cost, now_s)
                 self._doubt.again(now_s)
             else:
+                self.told_wrong_at_s = self.told_wrong_at_s or now_s
                 self.minute.wrong(cost, now_s)
                 self._doubt.start_again(now_s)
             self._pin_level(cost, seen_per_s, now_s, measure=passed > 0)

@@ -116,6 +116,10 @@ class Pool:
         """Tell whether calls are held back only until the first have turned out to pass: a matter of round trips."""
         return self._tokens.feels_its_way(now_s)
 
+    def told_wrong_at_s(self) -> float | None:
+        """Return when a call was first refused although far less than the quota was used; None if none was."""
+        return self._tokens.told_wrong_at_s
+
     def used_tokens(self, now_s: float) -> float:
         """Return the quota tokens charged in the last 60 s."""
         return self._tokens.minute.used(now_s)
@@ -149,9 +153,11 @@ class Pool:
         self.largest_admitted = max(self.largest_admitted, reservation.hold)
         self._settle(reservation, charge, now_s)
 
-    def keep(self) -> None:
+    def keep(self, reservation: Reservation, now_s: float) -> None:
         """Leave the hold of a call whose end is unknown where it is: Bedrock may hold it too."""
         self.in_flight -= 1
+        if self._promise is not None and reservation.promised is not None:
+            self._promise.settle(reservation.promised, reservation.promised.most, now_s)
 
     def withdraw(self, reservation: Reservation, now_s: float) -> None:
         """Take back a call that was never sent: no sign of what the pool lets through."""

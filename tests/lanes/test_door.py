@@ -97,7 +97,7 @@ def test_whatever_was_booked_a_router_that_remembers_chooses_like_one_that_asks_
             if what == "answered":
                 books.answered(admission, row, Usage(size, 0), now_s)
             elif what == "abandoned":
-                books.abandoned(admission)
+                books.abandoned(admission, now_s)
             elif what == "withdrawn":
                 books.withdrawn(admission, now_s)
             else:

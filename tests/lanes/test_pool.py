@@ -35,8 +35,7 @@ def test_an_answer_longer_than_a_fifth_of_max_tokens_puts_the_pool_into_debt():
 
 def test_a_call_of_unknown_end_keeps_its_hold():
     one = pool(tokens_per_minute=1_000)
-    one.reserve(400, now_s=0.0)
-    one.keep()
+    one.keep(one.reserve(400, now_s=0.0), now_s=1.0)
 
     assert one.in_flight == 0
     assert one.used_tokens(59.0) == 400
