@@ -53,7 +53,7 @@ class Load:
 
     def size(self, row: int) -> Size:
         """Return what `row` takes."""
-        return self._sizes[row % CYCLE]
+        return self._sizes[row % len(self._sizes)]
 
 
 class SimulatedSource(Source):

@@ -8,8 +8,8 @@ from tests.simulation.cases import CASES, Case, Target
 from tests.simulation.run import Result
 
 HEADER = (
-    f"  {'meter':<12}{'rtt':>8}{'runs':>6}{'rows':>9}  {'makespan ÷ optimum':<30}{'asked':>10}  "
-    f"{'throttled calls':<24}{'asked':>10}  {'lost':>4}"
+    f"  {'meter':<12}{'rtt':>8}{'runs':>6}{'rows':>11}  {'makespan ÷ optimum':<30}{'asked':>10}  "
+    f"{'throttled calls':<30}{'asked':>10}  {'lost':>4}"
 )
 
 
@@ -45,8 +45,8 @@ class Line:
         lost = sum(result.lost for result in results)
         verdict = f"MISSED: {', '.join(self.missed)}" if self.missed else "ok"
         return (
-            f"  {self.meter:<12}{rtt:>8}{len(results):>6}{sum(result.rows for result in results):>9,}  "
-            f"{makespan:<30}{asked:>10}  {_throttled(results, rows):<24}"
+            f"  {self.meter:<12}{rtt:>8}{len(results):>6}{sum(result.rows for result in results):>11,}  "
+            f"{makespan:<30}{asked:>10}  {_throttled(results, rows):<30}"
             f"{target.throttled_text(rows):>10}  {lost:>4}  {verdict}"
         )
 

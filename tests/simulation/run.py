@@ -102,7 +102,7 @@ def refusal(case: str) -> str | None:
     try:
         make_ready(_job(setup.job, setup, Cell(case, CASES[case].meters[0], 0, 0), Path("/")))
     except JobError as error:
-        return str(error)
+        return str(error).partition("\n")[0]
     return None
 
 
