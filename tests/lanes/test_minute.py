@@ -32,9 +32,9 @@ def test_an_unknown_limit_is_none():
     assert minute(None, used=1e9).ready_at(1e9, 1.0) == 1.0
 
 
-def test_a_minute_is_nearly_full_from_four_fifths():
-    assert minute(used=800).was_nearly_full(1.0)
-    assert not minute(used=799).was_nearly_full(1.0)
+def test_a_minute_is_nearly_full_from_six_tenths():
+    assert minute(used=600).was_nearly_full(1.0)
+    assert not minute(used=599).was_nearly_full(1.0)
 
 
 def test_a_minute_without_a_limit_is_never_nearly_full():
@@ -78,7 +78,7 @@ def test_a_second_time_early_counts_a_minute_from_then():
 def test_whether_it_is_nearly_full_goes_by_the_size_that_is_believed():
     one = minute(used=850)
     one.full_early(50, 10.0)  # of 1,000
-    one.hold(700, 60.0)  # the 850 have left: 700 are four fifths of 850, and not of 1,000
+    one.hold(550, 60.0)  # the 850 have left: 550 are six tenths of 850, and not of 1,000
 
     assert not one.was_nearly_full(61.0)
 

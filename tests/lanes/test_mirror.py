@@ -281,19 +281,20 @@ def test_a_refused_call_gives_its_hold_back():
 
 
 def test_a_test_that_fails_restores_what_the_refusal_before_took():
-    # The minute was nearly full, a call beyond it went well and the next did not: the level is pinned. Then a test is
+    # The minute was nearly full, two calls beyond went well and the next did not: the level is pinned. Then a test is
     # refused that nothing went before: what refuses is a window, and the level is not to blame.
     one = mirror(metering=AT_ONCE)
     for _ in range(60):
         one.hold(COST, 0.0)
     one.settle(one.hold(COST, 10.0), COST, 10.1)
-    one.ready_at(COST, 10.2)  # it went well
+    one.settle(one.hold(COST, 10.0), COST, 10.1)
+    one.ready_at(COST, 10.2)  # they went well
     one.refuse(one.hold(COST, 10.2), 10.3)
     pinned = repr(one)
     one.refuse(one.hold(COST, 20.0), 20.1)
 
     assert "Level(-50 " in pinned
-    assert "Level(1910 " in repr(one)  # 6,000 - 6,100 + 2,010
+    assert "Level(1810 " in repr(one)  # 6,000 - 6,200 + 2,010
 
 
 @pytest.mark.parametrize("fault", [CAPACITY, SERVER, MODEL, LOST])
