@@ -3,7 +3,7 @@
 from math import inf
 
 from batchrun.lanes.doubt import BEHIND_S
-from batchrun.lanes.meter import WINDOW_S, Moment, TrailingMinute
+from batchrun.lanes.meter import WINDOW_S, Charge, Moment, TrailingMinute
 
 NEARLY = 0.6  # of the limit: a refusal above it says «full a little early», below it «the number is wrong»
 EARLY_S = 60.0  # how long a minute that was full a little early counts as so much smaller: a minute
@@ -22,7 +22,8 @@ class Minute(TrailingMinute):
         self._seen = 0.0  # what it held when a refusal last said that the number is wrong
         self._early_limit: float | None = None  # what the limit was before it was full early
         self._early_until_s = 0.0
-        self.edge_s: float | None = None  # of the window, where a test found one
+        self.edge_s: float | None = None  # of the window: the first call, or where a test found one
+        self._fresh = True
         self._forgotten: list[Moment] = []  # at the last turn
         self._debt = Moment(0.0)
 
@@ -37,6 +38,13 @@ class Minute(TrailingMinute):
             self.turn(self.edge_s + WINDOW_S)
         used = self.used(now_s)
         return used + cost + self._spare(cost) <= self.per_minute or used == 0
+
+    def hold(self, cost: float, now_s: float) -> Charge:
+        """Charge `cost`; the first call of all is where a window may begin."""
+        if self._fresh and self.per_minute is not None:
+            self.edge_s = now_s
+        self._fresh = False
+        return super().hold(cost, now_s)
 
     def forbids(self, cost: float, now_s: float) -> bool:
         """Tell whether `cost` is too much even without the little more."""
@@ -59,13 +67,14 @@ class Minute(TrailingMinute):
         self.remember([self._debt])
         self.edge_s = edge_s
 
-    def turn_back(self) -> None:
-        """Take it that no window began: what was forgotten counts again."""
+    def turn_back(self) -> bool:
+        """Take it that no window begins where it was thought to; return whether anything counts again for that."""
+        forgotten, self._forgotten = self._forgotten, []
+        self.edge_s = None
         self._debt.cost, paid = 0.0, self._debt.cost
         self._used -= paid
-        self.remember(self._forgotten)
-        self._forgotten = []
-        self.edge_s = None
+        self.remember(forgotten)
+        return bool(forgotten)
 
     def _spare(self, cost: float) -> float:
         return min(self._slack * cost, MOST_SLACK * (self.per_minute or 0.0))

@@ -147,9 +147,8 @@ class Mirror:
         """Correct the readings by a refusal that is none of an earlier flight's."""
         cost, passed = held.cost, self._unconfirmed.passed
         self._pinned_level = self._lowered_minute = False
-        if self.minute.edge_s is not None and not self.minute.was_nearly_full(now_s):
-            self.minute.turn_back()  # it only seemed to turn
-            self._doubt.failed(now_s)
+        if not self.minute.was_nearly_full(now_s) and self.minute.turn_back():
+            self._doubt.failed(now_s)  # a window only seemed to turn
         elif held.beyond and not self._unconfirmed.passed_beyond:
             # The minute foresaw it: right so far, and what the level lost by an earlier refusal was none of a bucket's.
             self._like_a_bucket = False
