@@ -15,6 +15,7 @@ from math import inf
 from multiprocessing import get_context
 from statistics import mean
 
+from batchrun.lanes.meter import TrailingMinute
 from tests.simulate import spare_collector, use_memory
 from tests.simulation.cases import CASES, RTTS_MS, Cell
 from tests.simulation.run import Result, simulate
@@ -50,6 +51,7 @@ VARIANTS = (
     Variant("no minute: the level alone", (("minute.Minute.fits", _yes),)),
     Variant("the minute is never tested", (("doubt.Doubt.at", _never),)),
     Variant("windows are not seen to turn", (("minute.Minute.turn", _nothing),)),
+    Variant("no window begins at the first call", (("minute.Minute.hold", TrailingMinute.hold),)),
     Variant("tests not at full minutes", (("doubt.ALIGNED_ABOVE_S", inf),)),
     Variant("tests do not grow rarer", (("doubt.LONGEST_WAIT_S", 30.0),)),
     Variant("any number unconfirmed", (("unconfirmed.GROWTH", 1e9),)),
