@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 RESERVE = (
     0.5  # of the refused call: how far below nothing a refusal sets the level; charges in transit are not seen yet
@@ -48,7 +49,7 @@ class Level:
         self._before: _Pinned | None = None
         self._raised = False
         self._raise_wait_s = FIRST_RAISE_S
-        self._raise_at_s = float("inf")
+        self._raise_at_s = inf
 
     def __repr__(self) -> str:
         return f"Level({self._level:.0f} at {self._at_s:.1f} s, rate_per_s={self.rate_per_s})"
@@ -108,12 +109,12 @@ class Level:
     def unpin(self, now_s: float) -> None:
         """Forget the last refusal: it was none of a bucket's, for nothing was let through after it either."""
         before, self._before = self._before, None
-        if before is None:
+        if before is None or now_s - before.at_s > IDLE_S:
             return
         self.rate_per_s = before.rate_per_s
-        self._at_s = before.at_s
-        self._level = before.level
-        self._level = min(self._capacity, self._now(now_s) - (self._charged - before.charged))
+        gained = (now_s - before.at_s) * (before.rate_per_s or 0.0)
+        self._level = min(self._capacity, before.level + gained - (self._charged - before.charged))
+        self._at_s = now_s
         self._refusals.pop()
 
     def stands(self) -> None:
@@ -139,7 +140,8 @@ class Level:
             if now_s - at_s >= least_s
         ]
         # Slower than one call a minute means nothing, and would take long to grow out of.
-        self.rate_per_s = max(min([rate_per_s, *bounds]), cost / 60)
+        least_per_s = min(cost / 60, self._ceiling_per_s or inf)
+        self.rate_per_s = max(min([rate_per_s, *bounds]), least_per_s)
 
     def _raise_rate(self, now_s: float) -> None:
         """Try a higher rate. That the last one was not refused makes what was measured before it void."""

@@ -98,10 +98,11 @@ class TrailingMinute:
         self.used(now_s)
         if cost > charge.cost:
             self.hold(cost - charge.cost, now_s)
-        elif not charge.moment.expired:
+            return
+        if not charge.moment.expired:
             self._used += cost - charge.cost
-            charge.moment.cost += cost - charge.cost
-            charge.cost = cost
+        charge.moment.cost += cost - charge.cost  # also of one that is out: a window's turn may be taken back
+        charge.cost = cost
 
     def forget_before(self, at_s: float) -> list[Moment]:
         """Take out what was charged before `at_s`, and return it."""

@@ -59,6 +59,18 @@ class Minute(TrailingMinute):
             ready_s = min(ready_s, self._early_until_s)
         return ready_s if self.edge_s is None else min(ready_s, self.edge_s + WINDOW_S + BEHIND_S)
 
+    def settle(self, charge: Charge, cost: float, now_s: float) -> None:
+        """Correct a hold; what a call of an earlier window gives back lowers the debt that it left."""
+        refund = charge.cost - cost if charge.moment.expired else 0.0
+        super().settle(charge, cost, now_s)
+        if refund > 0:
+            self._pay(min(refund, self._debt.cost))
+
+    def _pay(self, amount: float) -> None:
+        self._debt.cost -= amount
+        if not self._debt.expired:
+            self._used -= amount
+
     def turn(self, edge_s: float) -> None:
         """Take it that a window began at `edge_s`, with the last one's debt, and that another begins every minute."""
         self._forgotten = self.forget_before(edge_s)
@@ -71,8 +83,7 @@ class Minute(TrailingMinute):
         """Take it that no window begins where it was thought to; return whether anything counts again for that."""
         forgotten, self._forgotten = self._forgotten, []
         self.edge_s = None
-        self._debt.cost, paid = 0.0, self._debt.cost
-        self._used -= paid
+        self._pay(self._debt.cost)
         self.remember(forgotten)
         return bool(forgotten)
 

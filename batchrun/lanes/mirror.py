@@ -103,11 +103,22 @@ class Mirror:
         if cost and held.at_s > self._refused_at_s:
             self.minute.seen(now_s)
 
+    def withdraw(self, held: Held, now_s: float) -> None:
+        """Give back the hold of a call that tells nothing of the quota."""
+        self.settle(held, 0.0, now_s)
+        self.forget(held)
+
+    def forget(self, held: Held) -> None:
+        """Leave a call's charge, and take its passing for no sign of anything: it failed for other reasons."""
+        if held.at_s > self._refused_at_s:
+            self._unconfirmed.forget(held.at_s, beyond=held.beyond)
+
     def refuse(self, held: Held, now_s: float, retry_after_s: float | None = None) -> None:
         """Take a refusal: give the hold back, and correct what had foretold that the call would pass."""
         seen_per_s = self.minute.used(now_s) / max(self.minute.age_s(now_s), 1.0)
         self.settle(held, 0.0, now_s)
-        self._unconfirmed.refused(held.at_s, now_s, beyond=held.beyond)
+        self._unconfirmed.refusal_took(now_s - held.at_s)
+        self.forget(held)
         self._closed_until_s = max(self._closed_until_s, now_s + min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
         self._limited = True
         if held.at_s <= self._refused_at_s:

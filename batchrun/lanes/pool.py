@@ -99,7 +99,7 @@ class Pool:
         """
         if self.in_flight:
             return inf
-        return max(self._open_at(hold, now_s), self._tokens.rested_at(now_s))
+        return max(self._open_at(hold, now_s), self._tokens.rested_at(now_s), self._requests.ready_at(1, now_s))
 
     def day_left(self, now_s: float) -> float:
         """Return how many quota tokens of the day are left; inf where no day quota is known."""
@@ -151,7 +151,11 @@ class Pool:
         """Give back what an answered call did not need, or take what it needed more."""
         self.settled_tokens += charge
         self.largest_admitted = max(self.largest_admitted, reservation.hold)
-        self._settle(reservation, charge, now_s)
+        self.in_flight -= 1
+        self._correct_day(reservation, charge - reservation.hold)
+        self._tokens.settle(reservation.tokens, charge, now_s)
+        if self._promise is not None and reservation.promised is not None:
+            self._promise.settle(reservation.promised, charge, now_s)
 
     def keep(self, reservation: Reservation, now_s: float) -> None:
         """Leave the hold of a call whose end is unknown where it is: Bedrock may hold it too."""
@@ -160,14 +164,19 @@ class Pool:
             self._promise.settle(reservation.promised, reservation.promised.most, now_s)
 
     def withdraw(self, reservation: Reservation, now_s: float) -> None:
-        """Take back a call that was never sent: no sign of what the pool lets through."""
-        self._requests.settle(reservation.requests, 0.0, now_s)
-        self._settle(reservation, 0.0, now_s)
-        self._unpromise(reservation, now_s)
+        """Take back a call that tells nothing of the quota: never sent, or refused for other reasons."""
+        self._requests.withdraw(reservation.requests, now_s)
+        self._tokens.withdraw(reservation.tokens, now_s)
+        self._leave(reservation, now_s)
 
     def release(self, reservation: Reservation, now_s: float) -> None:
         """Give back the tokens of a call that was let in and failed; the request itself was counted."""
-        self._settle(reservation, 0.0, now_s)
+        self.in_flight -= 1
+        self._correct_day(reservation, -reservation.hold)
+        self._tokens.withdraw(reservation.tokens, now_s)
+        self._requests.forget(reservation.requests)
+        if self._promise is not None and reservation.promised is not None:
+            self._promise.settle(reservation.promised, 0.0, now_s)
 
     def refuse(
         self, reservation: Reservation, now_s: float, *, requests: bool, retry_after_s: float | None = None
@@ -179,14 +188,12 @@ class Pool:
             # It was a try whether so large a hold fits at all; no other call need wait for that.
             self.withdraw(reservation, now_s)
             return
-        self.in_flight -= 1
-        self._correct_day(reservation, -reservation.hold)
-        self._unpromise(reservation, now_s)
+        self._leave(reservation, now_s)
         if requests:
-            self._tokens.settle(reservation.tokens, 0.0, now_s)
+            self._tokens.withdraw(reservation.tokens, now_s)
             self._requests.refuse(reservation.requests, now_s, retry_after_s)
         else:
-            self._requests.settle(reservation.requests, 0.0, now_s)
+            self._requests.withdraw(reservation.requests, now_s)
             self._tokens.refuse(reservation.tokens, now_s, retry_after_s)
 
     def park(self, reservation: Reservation, until_s: float, why: str, now_s: float) -> None:
@@ -207,14 +214,10 @@ class Pool:
             return f"{self._day_tokens:.0f} of {self.quota.tokens_per_day:.0f} tokens per day are used"
         return None
 
-    def _settle(self, reservation: Reservation, charge: float, now_s: float) -> None:
+    def _leave(self, reservation: Reservation, now_s: float) -> None:
+        """Book a call out that Bedrock did not count."""
         self.in_flight -= 1
-        self._correct_day(reservation, charge - reservation.hold)
-        self._tokens.settle(reservation.tokens, charge, now_s)
-        if self._promise is not None and reservation.promised is not None:
-            self._promise.settle(reservation.promised, charge, now_s)
-
-    def _unpromise(self, reservation: Reservation, now_s: float) -> None:
+        self._correct_day(reservation, -reservation.hold)
         if self._promise is not None and reservation.promised is not None:
             self._promise.withdraw(reservation.promised, now_s)
 

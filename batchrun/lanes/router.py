@@ -13,6 +13,8 @@ from batchrun.lanes.door import Door
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.pool import Pool
 
+SOON_S = 1.2  # the longest that a call is unconfirmed
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -47,7 +49,7 @@ class Router:
                 lane = door.lane(hold, now_s)
                 if lane is not None:
                     return lane
-            if doors is not self._classes[-1] and any(door.pool.feels_its_way(now_s) for door in doors):
+            if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
                 break  # it is about to open: no reason to pay more
         earliest_s = min((door.opens_at_s for door in asked), default=inf)
         return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
@@ -132,3 +134,8 @@ class Router:
             for door in doors:
                 self._doors_to[door.pool.name].append(door)
         self._doors = [door for doors in self._classes for door in doors]
+
+
+def _about_to_open(door: Door, now_s: float) -> bool:
+    """Tell whether a door is shut for a round trip only, and by nothing but that its first calls are out."""
+    return door.opens_at_s - now_s <= SOON_S and door.pool.feels_its_way(now_s)

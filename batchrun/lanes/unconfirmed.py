@@ -58,12 +58,18 @@ class Unconfirmed:
             self.passed_beyond += beyond
             self._beyond -= beyond
 
-    def refused(self, sent_at_s: float, now_s: float, *, beyond: bool) -> None:
-        """Learn the round trip, and take back what was counted of a call whose refusal came late."""
-        took_s = max(now_s - sent_at_s, LEAST_ROUND_TRIP_S)
-        if took_s >= CONFIRMED_AFTER * self._round_trip_s:
+    def forget(self, sent_at_s: float, *, beyond: bool) -> None:
+        """Take out a call that was refused, or failed for other reasons; also one that was confirmed too soon."""
+        try:
+            self._sent.remove((sent_at_s, beyond))
+            self._beyond -= beyond
+        except ValueError:
             self.passed = max(0, self.passed - 1)
             self.passed_beyond = max(0, self.passed_beyond - beyond)
+
+    def refusal_took(self, took_s: float) -> None:
+        """Learn the round trip; a longer one counts at once."""
+        took_s = max(took_s, LEAST_ROUND_TRIP_S)
         shorter_s = self._round_trip_s + SHARE_OF_LAST * (took_s - self._round_trip_s)
         self._round_trip_s = min(max(took_s, shorter_s), LONGEST_ROUND_TRIP_S)
 

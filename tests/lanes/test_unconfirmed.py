@@ -102,23 +102,25 @@ def test_a_refusal_that_comes_late_takes_back_what_was_confirmed():
     one = unconfirmed()
     one.sent(5.0, beyond=True)
     one.confirm(5.15)  # confirmed, wrongly
-    one.refused(5.0, 5.2, beyond=True)
+    one.forget(5.0, beyond=True)
 
     assert (one.passed, one.passed_beyond) == (0, 0)
 
 
 def test_a_late_refusal_of_an_allowed_call_takes_back_no_forbidden_one():
     one = unconfirmed(passed=3, beyond=True)
-    one.refused(200.0, 200.2, beyond=False)
+    one.forget(200.0, beyond=False)
 
     assert (one.passed, one.passed_beyond) == (2, 3)
 
 
-def test_a_refusal_in_time_takes_nothing_back():
+def test_a_call_that_is_forgotten_in_time_is_never_confirmed():
     one = unconfirmed(passed=3)
-    one.refused(200.0, 200.1, beyond=False)
+    one.sent(200.0, beyond=True)
+    one.forget(200.0, beyond=True)
+    one.confirm(300.0)
 
-    assert one.passed == 3
+    assert (one.passed, one.passed_beyond) == (3, 0)
 
 
 def confirmed_after_s(one: Unconfirmed) -> float:
@@ -130,21 +132,21 @@ def confirmed_after_s(one: Unconfirmed) -> float:
 
 def test_a_longer_round_trip_counts_at_once():
     one = unconfirmed(0.1)
-    one.refused(0.0, 0.3, beyond=False)
+    one.refusal_took(0.3)
 
     assert confirmed_after_s(one) == pytest.approx(1.2 * 0.3)
 
 
 def test_a_shorter_round_trip_counts_by_three_tenths():
     one = unconfirmed(0.2)
-    one.refused(0.0, 0.1, beyond=False)
+    one.refusal_took(0.1)
 
     assert confirmed_after_s(one) == pytest.approx(1.2 * 0.17)  # 0.2 - 0.3 × 0.1
 
 
 def test_a_round_trip_is_never_taken_for_longer_than_a_second():
     one = unconfirmed(0.1)
-    one.refused(0.0, 30.0, beyond=False)  # it waited for a connection
+    one.refusal_took(30.0)  # it waited for a connection
 
     assert confirmed_after_s(one) == pytest.approx(1.2)
 
@@ -152,7 +154,7 @@ def test_a_round_trip_is_never_taken_for_longer_than_a_second():
 def test_a_round_trip_is_never_taken_for_shorter_than_a_fiftieth_of_a_second():
     one = unconfirmed(0.02)
     for _ in range(50):
-        one.refused(5.0, 5.0, beyond=False)
+        one.refusal_took(0.0)
 
     assert confirmed_after_s(one) == pytest.approx(1.2 * 0.02)
 
