@@ -72,8 +72,8 @@ def test_calls_that_failed_for_other_reasons_are_no_sign_that_the_minute_is_wron
         books.router.breakers[lane(GEO)].answered()
     again = admitted(books, row, 30.0)
 
-    assert pool.ready_at(490, 30.0) > 30.0  # a test is still one call at a time
-    assert again.reservation.tokens.beyond
+    assert again.reservation.tokens.beyond  # still a test, and none has gone well: that would halve the wait
+    assert "wait_s=30" in repr(pool)
 
 
 def test_an_old_pin_is_not_undone():
