@@ -30,6 +30,15 @@ def warning(found: dict[str, Any], words: str) -> str | None:
     return having[0] if having else None
 
 
+def test_a_share_that_one_row_might_break_is_warned_of(tmp_path):
+    # 5 × (1,008 + 200) are 6,040; half of 10,000 is less.
+    small = planned(tmp_path, quota={"tokens_per_minute": 10_000, "share": 0.5})
+    large = planned(tmp_path, quota={"tokens_per_minute": 60_000, "share": 0.5})
+
+    assert "6,040" in (warning(small, "quota.share") or "")
+    assert warning(large, "quota.share") is None
+
+
 # Rows, lanes, quotas
 
 
