@@ -200,7 +200,7 @@ def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]
     most = ready.card.output_burndown * max(holds, default=0)
     if ready.spec.quota.share < 1 and largest < most:
         yield (
-            f"quota.share: a row may settle at up to {most:,} quota tokens ({ready.card.output_burndown} × its hold), above "
+            f"quota.share: a row may settle at {most:,} quota tokens ({ready.card.output_burndown} × its hold), above "
             f"the largest share of {largest:,.0f} a minute: such rows go one a minute; lower generation.max_tokens"
         )
     if ready.spec.input.id is not None and source.rows:
