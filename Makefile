@@ -13,10 +13,10 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types bench memory simulate clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler memory simulate simulate-long clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "batchrun needs Python 3.11 or newer; set PYTHON=")'
@@ -69,8 +69,20 @@ bench: install-dev ## compare a bare aioboto3 loop and batchrun on the same loop
 memory: install-dev ## measure the peak memory of long runs, of a huge row group and of long answers
 	$(BIN)/python -m tests.memory
 
-simulate: install-dev ## simulate runs against every way of metering a minute, on a virtual clock
+ablation: install-dev ## leave out one part of the quota controller after the other, and simulate; about 12 minutes
+	$(BIN)/python -m tests.ablation
+
+bench-quota: install-dev ## compare batchrun and usual retry loops at tight quotas over real HTTP, about 10 minutes
+	$(BIN)/python -m tests.bench_quota
+
+bench-scheduler: install-dev ## measure the scheduler's own CPU per row with 25 lanes, at 10,000 and at 1,000,000 rows
+	$(BIN)/python -m tests.bench_scheduler
+
+simulate: install-dev ## simulate the quota cases over meters, round trips and lanes, on a virtual clock
 	$(BIN)/python -m tests.simulate
+
+simulate-long: install-dev ## simulate a day of quota on 25 lanes, 10,000,000 requests
+	$(BIN)/python -m tests.simulate --case day --meter 'bucket 10 s' --rtt 50
 
 clean: ## remove what builds and runs left here, but no results
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache

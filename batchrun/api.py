@@ -18,8 +18,10 @@ from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, BatchrunError, StorageError
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
+from batchrun.lanes.shared import look_shared
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.runaway import MaxFailed
+from batchrun.screen.answers import Allowed
 from batchrun.screen.progress import Progress
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
@@ -27,6 +29,7 @@ from batchrun.storage.files import write_json
 from batchrun.storage.folder import Folder
 from batchrun.storage.lock import FolderLock
 from batchrun.storage.output import Output
+from batchrun.storage.source import Source
 from batchrun.storage.verify import verify as verify_output
 
 
@@ -47,10 +50,11 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class StandIns:
-    """What stands in for the SDK and for the machine's clock, in tests and simulations."""
+    """What stands in for the SDK, the machine's clock and the input files, in tests and simulations."""
 
     transport: Transport | None = None
     clock: Clock | None = None
+    source: Source | None = None
 
 
 def run(job: Path | str | JobSpec, options: RunOptions | None = None) -> dict[str, Any]:
@@ -73,8 +77,10 @@ async def arun(
     options, stand_ins = options or RunOptions(), stand_ins or StandIns()
     ready = make_ready(job, options.overrides)
     folder = Folder(ready.spec.output.path)
-    scanned = partial(ready.scan_input, folder, fresh=options.fresh)
-    source = await anyio.to_thread.run_sync(scanned, abandon_on_cancel=True)
+    source = stand_ins.source
+    if source is None:
+        scanned = partial(ready.scan_input, folder, fresh=options.fresh)
+        source = await anyio.to_thread.run_sync(scanned, abandon_on_cancel=True)
     folder.make()
     try:
         with FolderLock(folder.lock):
@@ -116,10 +122,9 @@ class _Run:
     async def run(self, transport: Transport | None) -> dict[str, Any]:
         new = not self._folder.manifest.exists()
         output = open_output(self._ground, self._folder)
-        resumed = output.totals.rows
         try:
             if output.finished:
-                return self._end(output, resumed, None, None)
+                return self._end(output, None, None)
             self._folder.success.unlink(missing_ok=True)  # a part may have gone since it was written
             opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
             async with opened as carrier:
@@ -127,7 +132,7 @@ class _Run:
                 progress = Progress(gate, output, self._ground.tally, self._ground.clock, self._folder.status)
                 watch = partial(progress.watch, self._screen)
                 stopped = await run_locally(pipeline, gate, self._ground.clock, self._ending, watch)
-            return self._end(output, resumed, gate, stopped)
+            return self._end(output, gate, stopped)
         except AccessError:
             if new and output.totals.rows == 0:  # nothing was sent: the folder must not be bound to this job yet
                 self._folder.manifest.unlink()
@@ -135,7 +140,7 @@ class _Run:
         finally:
             output.close()
 
-    def _end(self, output: Output, resumed: int, gate: Gate | None, stopped: BatchrunError | None) -> dict[str, Any]:
+    def _end(self, output: Output, gate: Gate | None, stopped: BatchrunError | None) -> dict[str, Any]:
         """Write the summary, the last status, and _SUCCESS last of all where it is due."""
         ground, folder = self._ground, self._folder
         verdict = _verdict(ground.ready, output, stopped)
@@ -143,7 +148,9 @@ class _Run:
             folder.success.unlink(missing_ok=True)
         ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
-        summary = run_summary(verdict, output, ground.tally, pools, resumed)
+        if shared := look_shared(pools):
+            ground.tally.note_once(shared)
+        summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
         if gate is not None or not folder.summary.exists():  # a start that sent nothing has nothing to tell
             write_json(folder.summary, summary)
         progress = Progress(gate, output, ground.tally, ground.clock, folder.status)
@@ -151,6 +158,12 @@ class _Run:
         if verdict.exit_code == 0:
             write_json(folder.success, {"rows": output.totals.rows, "run_id": output.target.run_id})
         return summary
+
+
+def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:
+    learning = gate.admissions.budgets.max_tokens if gate is not None else None
+    learnt = learning.learnt if learning is not None else None
+    return Allowed(ready.longest_answer, ready.card.output_burndown, not ready.learns_max_tokens, learnt)
 
 
 def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None) -> Verdict:

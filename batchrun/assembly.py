@@ -3,7 +3,7 @@
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pyarrow as pa
@@ -20,6 +20,8 @@ from batchrun.lanes.admission import Admissions, Bound, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.gate import Gate
+from batchrun.lanes.max_tokens import MaxTokens
+from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.pipeline import Pipeline, Stations
@@ -35,9 +37,9 @@ from batchrun.storage.ranges import Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import RowBatch, Source
 
-# How much longer than a minute our mirror keeps a charge: a call leaves us before it arrives there. Without it, a fixed
-# minute loses 5 % to refusals at its edge (`make simulate`, round trips of 0 to 150 ms).
-SKEW_S = 0.35
+# How much longer than a minute a mirror keeps a charge: calls take unequal times to arrive. A guess; a charge that is
+# kept too short costs a refusal a minute, one that is kept too long 0.17 % of a sliding minute for each 0.1 s.
+SKEW_S = 0.1
 MOST_FILES = 16_384  # far more than MOST calls in flight over all Regions; some systems allow a million
 OTHER_FILES = 200  # file descriptors left to logs, input, imports and the loop
 
@@ -124,7 +126,8 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
     """Open what carries the calls, and the emulator inside the run where the job asks for one."""
     aws = ready.spec.aws
     regions = {lane.source_region for lane in ready.lanes}
-    wire = Wire(ready.spec.model.api, ready.sampling, connections=max(1, _connections(ready) // len(regions)))
+    largest = replace(ready.sampling, max_tokens=ready.longest_answer)
+    wire = Wire(ready.spec.model.api, largest, connections=max(1, _connections(ready) // len(regions)))
     if aws.endpoint_url != EMULATOR:
         async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
             yield transport
@@ -139,10 +142,10 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
 
 def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     spec, totals = ready.spec, output.totals
-    day_ends_at_s = clock.now_s() + clock.seconds_to_midnight()
-    pools = {
-        name: Pool(name, quota, day_ends_at_s=day_ends_at_s, skew_s=SKEW_S) for name, quota in ready.quotas.items()
-    }
+    metering = Metering(
+        day_ends_at_s=clock.now_s() + clock.seconds_to_midnight(), skew_s=SKEW_S, burndown=ready.card.output_burndown
+    )
+    pools = {name: Pool(name, quota, metering) for name, quota in ready.quotas.items()}
     fixed = spec.limits.max_in_flight
     budgets = Budgets(
         in_flight=InFlightLimit(
@@ -153,9 +156,17 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
         dollars=DollarBudget(spec.limits.max_cost_usd, totals.cost_usd + totals.unsettled_usd),
         retries=RetryBudget(spec.retry.budget),
         max_attempts=spec.retry.max_attempts,
+        max_tokens=_max_tokens(ready, output),
     )
     router = Router(ready.lanes, pools, price_order(ready.prices))
     return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight)
+
+
+def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:
+    """Return what learns max_tokens where the job asks for it, with what earlier starts have seen."""
+    if not ready.learns_max_tokens:
+        return None
+    return MaxTokens(ready.longest_answer, ready.card.output_burndown, ready.largest_quota, output.latest_lengths())
 
 
 def _connections(ready: ReadyJob) -> int:

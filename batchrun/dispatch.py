@@ -1,7 +1,8 @@
 """One row's way to its outcome: admitted, sent, settled, and again until there is an answer or no point in more."""
 
+from dataclasses import replace
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 
@@ -18,12 +19,13 @@ from batchrun.lanes.trial import Trial
 from batchrun.records import Completion, Outcome, Status
 from batchrun.screen.tally import Tally
 
+CUT = "max_tokens"
 # What a stop reason says of an answer; any other is not an answer that a dataset can use.
 STATUS_OF = {
     "end_turn": Status.OK,
     "stop_sequence": Status.OK,
     "tool_use": Status.OK,
-    "max_tokens": Status.TRUNCATED,
+    CUT: Status.TRUNCATED,
 }
 
 
@@ -38,6 +40,10 @@ class Journal(Protocol):
         """Note that it ended without an answer, and what it may have been billed all the same: 0 for a refusal."""
         ...
 
+    def paid(self, row: int, spent_usd: float) -> None:
+        """Note what its answer cost, which is not the row's last; the outcome's cost will contain it."""
+        ...
+
 
 class Dispatch:
     """Takes requests to outcomes over gate and transport."""
@@ -47,6 +53,7 @@ class Dispatch:
     ) -> None:
         self._gate = gate
         self._admissions = gate.admissions
+        self._max_tokens = gate.admissions.budgets.max_tokens
         self._transport = transport
         self._clock = clock
         self._journal = journal
@@ -65,7 +72,10 @@ class Dispatch:
             answer = await self._call(admission, trial)
             if isinstance(answer, Completion):
                 self._renewal.answered(generation)
-                return self._completed(admission, trial, answer)
+                if not self._book_answer(admission, trial, answer):
+                    continue  # at once, with more; its row number puts it first
+                self._gate.admit_ready()
+                return self._answered(trial, admission.lane, answer, self._clock.now_s() - admission.sent_at_s)
             following = self._book_fault(admission, trial, answer)
             if following is Next.REFRESH:
                 following = await self._renew(generation, answer)
@@ -100,19 +110,38 @@ class Dispatch:
         lane = admission.lane
         try:
             self._journal.sent(trial.request.row, admission.worst_usd)
+            if self._max_tokens is not None:
+                self._max_tokens.sent(trial, admission.sent_at_s)
             return await self._transport.send(lane.inference_id, lane.source_region, trial.request)
         except anyio.get_cancelled_exc_class():
-            self._admissions.abandoned(admission)
+            self._admissions.abandoned(admission, self._clock.now_s())
             raise
         except (OSError, BatchrunError) as error:  # the log cannot be written, or no credentials are to be had
             self._admissions.withdrawn(admission, self._clock.now_s())
             raise self._ended(error) from error
 
-    def _completed(self, admission: Admission, trial: Trial, answer: Completion) -> Outcome:
+    def _book_answer(self, admission: Admission, trial: Trial, answer: Completion) -> bool:
+        """Settle an answered call; return whether its answer is the row's last, and not cut below the ceiling."""
         now_s = self._clock.now_s()
-        self._admissions.answered(admission, trial, answer.usage, now_s)
+        spent_usd = self._admissions.answered(admission, trial, answer.usage, now_s)
         self._tally.answered(admission.lane)
-        self._gate.admit_ready()
+        if self._max_tokens is None:
+            return True
+        if answer.stop_reason == CUT and self._max_tokens.cut(trial):
+            self._keep_for_now(admission.lane, trial, answer, spent_usd)
+            return False
+        self._max_tokens.whole(trial, answer.usage.output, now_s)
+        return True
+
+    def _keep_for_now(self, lane: Lane, trial: Trial, answer: Completion, spent_usd: float) -> None:
+        trial.kept = lane, answer
+        self._tally.sent_again.add(spent_usd, first=trial.cuts == 1)
+        try:
+            self._journal.paid(trial.request.row, spent_usd)
+        except OSError as error:
+            raise self._ended(error) from error
+
+    def _answered(self, trial: Trial, lane: Lane, answer: Completion, latency_s: float | None) -> Outcome:
         return Outcome(
             row=trial.request.row,
             status=STATUS_OF.get(answer.stop_reason, Status.REFUSED),
@@ -120,14 +149,21 @@ class Dispatch:
             stop_reason=answer.stop_reason,
             usage=answer.usage,
             service_tier=answer.service_tier,
-            latency_s=now_s - admission.sent_at_s,
+            latency_s=latency_s,
             request_id=answer.request_id,
-            **self._common(admission.lane, trial),
+            cost_usd=trial.cost_usd,
+            endpoint=lane.endpoint,
+            inference_id=lane.inference_id,
+            source_region=lane.source_region,
+            attempts=trial.attempts,
+            finished_at=finished_at(self._clock),
         )
 
     def _book_fault(self, admission: Admission, trial: Trial, fault: Fault) -> Next:
         following = self._admissions.faulted(admission, trial, fault, self._clock.now_s())
         self._tally.faulted(admission.lane, fault)
+        if self._max_tokens is not None:
+            self._max_tokens.faulted(trial)
         try:
             self._journal.unsettled(trial.request.row, admission.worst_usd if fault.maybe_billed else 0.0)
         except OSError as error:
@@ -160,27 +196,29 @@ class Dispatch:
                 f"{trial.request.hold} quota tokens, the largest hold ever admitted is "
                 f"{self._admissions.router.largest_admitted():.0f} ({fault.message})"
             )
+        if trial.kept is not None:  # the answer that was cut is better than none, and it is paid for
+            outcome = self._answered(trial, *trial.kept, latency_s=None)
+            return replace(outcome, error_code=fault.code, error_message=message)
         return Outcome(
             row=trial.request.row,
             status=status,
             error_code=fault.code,
             error_message=message,
-            **self._common(lane, trial),
+            cost_usd=trial.cost_usd,
+            endpoint=lane.endpoint,
+            inference_id=lane.inference_id,
+            source_region=lane.source_region,
+            attempts=trial.attempts,
+            finished_at=finished_at(self._clock),
         )
-
-    def _common(self, lane: Lane, trial: Trial) -> dict[str, Any]:
-        """Return what answered rows and others have in common."""
-        return {
-            "cost_usd": trial.cost_usd,
-            "endpoint": lane.endpoint,
-            "inference_id": lane.inference_id,
-            "source_region": lane.source_region,
-            "attempts": trial.attempts,
-            "finished_at": self._clock.today().isoformat(timespec="milliseconds"),
-        }
 
 
 def unrendered(row: int, message: str, clock: Clock) -> Outcome:
     """Return the outcome of a row that never became a request."""
-    finished_at = clock.today().isoformat(timespec="milliseconds")
-    return Outcome(row, Status.UNSENDABLE, error_code="RowError", error_message=message, finished_at=finished_at)
+    at = finished_at(clock)
+    return Outcome(row, Status.UNSENDABLE, error_code="RowError", error_message=message, finished_at=at)
+
+
+def finished_at(clock: Clock) -> str:
+    """Return the time now as results carry it: ISO 8601, to the millisecond."""
+    return clock.today().isoformat(timespec="milliseconds")

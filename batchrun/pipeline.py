@@ -1,5 +1,6 @@
 """The engine on one screen: read, admit, send, settle, record; with back-pressure, and an orderly end."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import anyio
@@ -50,7 +51,7 @@ class Pipeline:
         self._exhausted = False
         self._live_rows = 0
         self._live_bytes = 0
-        self._less_live = anyio.Event()
+        self._waiting: deque[anyio.Event] = deque()  # workers without a place for their next row
         self._rows: TaskGroup | None = None
         self._parts: TaskGroup | None = None
         self._complete, self._to_write = anyio.create_memory_object_stream[Range](float("inf"))
@@ -125,7 +126,7 @@ class Pipeline:
 
     async def _first_attempt(self, request: Request) -> None:
         self._live(0, len(request.body))
-        trial = Trial(request)
+        trial = Trial(request, self._at.output.paid_for(request.row))
         goes_on = False
         try:
             outcome = await self._at.dispatch.first_attempt(trial)
@@ -133,26 +134,27 @@ class Pipeline:
                 self._answered(trial, outcome)
             elif self._rows is not None:
                 goes_on = True
-                self._rows.start_soon(self._further_attempts, trial)
+                self._rows.start_soon(self._further_attempts, trial, len(request.body))
         except GateClosedError:
             pass  # the row was not sent; the next start takes it
         finally:
             if not goes_on:
                 self._live(-1, -len(request.body))
 
-    async def _further_attempts(self, trial: Trial) -> None:
+    async def _further_attempts(self, trial: Trial, live_bytes: int) -> None:
         try:
             self._answered(trial, await self._at.dispatch.further_attempts(trial))
         except GateClosedError:
             pass
         finally:
-            self._live(-1, -len(trial.request.body))
+            self._live(-1, -live_bytes)
 
     def _answered(self, trial: Trial, outcome: Outcome) -> None:
         usage = outcome.usage
         if outcome.stop_reason is not None:
             counted = usage.input + usage.cache_read + usage.cache_write
             self._at.requests.learn(trial.request, counted)
+            self._at.tally.input_errors.add(trial.request.input_tokens, counted)
         self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:
@@ -179,7 +181,8 @@ class Pipeline:
         """After the gate has closed, give the calls in flight their time and cancel what is left."""
         await self._at.gate.closed.wait()
         self._at.backlog.stop()
-        self._less_live.set()
+        for waiting in self._waiting:
+            waiting.set()
         await self._at.clock.sleep(self._at.drain_s)
         if self._rows is not None:
             self._rows.cancel_scope.cancel()
@@ -195,17 +198,26 @@ class Pipeline:
         self._live_rows += rows
         self._live_bytes += size_bytes
         if rows < 0:
-            self._less_live.set()
+            self._wake_next()
 
     async def _wait_for_a_place(self) -> None:
         """Take a place for the next row: those at the gate, in flight and backing off are bounded, and their bytes."""
-        while self._live_rows and not self._at.gate.closed.is_set():
-            if self._live_rows < LIVE_PER_CALL * self._at.gate.limit() and self._live_bytes < MOST_LIVE_BYTES:
-                break
-            if self._less_live.is_set():
-                self._less_live = anyio.Event()  # one for all who wait; a new one each would strand the others
-            await self._less_live.wait()
+        while not self._has_a_place():
+            waiting = anyio.Event()
+            self._waiting.append(waiting)
+            await waiting.wait()
         self._live(1, 0)
+        self._wake_next()
+
+    def _has_a_place(self) -> bool:
+        if not self._live_rows or self._at.gate.closed.is_set():
+            return True
+        return self._live_rows < LIVE_PER_CALL * self._at.gate.limit() and self._live_bytes < MOST_LIVE_BYTES
+
+    def _wake_next(self) -> None:
+        """Wake one worker if there is a place; it wakes the next. All at once would look for every row that ends."""
+        if self._waiting and self._has_a_place():
+            self._waiting.popleft().set()
 
     async def _keep_staffed(self) -> None:
         """Start workers as the bound on calls grows, also while the first answers are still out."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from batchrun.bedrock.body import converse_arguments
 from batchrun.cells import rows_of
+from batchrun.expected import Answers
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.budget import dollars
 from batchrun.lanes.pool import Quota
@@ -37,6 +38,7 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
     result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
     rows = ready.rows_wanted(source)
     sample = _sample(ready, source, rows)
+    answers = Answers.expected(ready, folder)
     return {
         "job": ready.spec.name,
         "rows": rows,
@@ -46,7 +48,8 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
             {"scope": one.scope, "source_region": one.source_region, "why": one.why} for one in ready.refused
         ],
         "quotas": _quotas(ready),
-        **_estimates(ready, sample, round(rows * sample.sendable)),
+        **_estimates(ready, sample, round(rows * sample.sendable), answers.first),
+        "max_tokens": answers.record(sample.input_per_row),
         "warnings": [*ready.warnings, *_warnings(ready, source, sample)],
         "requests": [_shown(ready, request) for request in islice(_requests(ready, source, 0, rows), show)],
     }
@@ -71,6 +74,11 @@ class _Sample:
         """Return the share of the sampled rows that become requests."""
         rows = len(self.requests) + self.unsendable
         return len(self.requests) / rows if rows else 1.0
+
+    @property
+    def input_per_row(self) -> float:
+        """Return the mean estimate of a request's input [tokens]."""
+        return fmean(request.input_tokens for request in self.requests) if self.requests else 0.0
 
 
 def _sample(ready: ReadyJob, source: Source, rows: int) -> _Sample:
@@ -119,10 +127,13 @@ def _quotas(ready: ReadyJob) -> list[dict[str, Any]]:
     ]
 
 
-def _estimates(ready: ReadyJob, sample: _Sample, rows: int) -> dict[str, Any]:
-    """Bound tokens, dollars and time: the input is estimated, the output lies between nothing and max_tokens."""
-    mean_input = fmean(request.input_tokens for request in sample.requests) if sample.requests else 0.0
-    max_tokens = ready.sampling.max_tokens
+def _estimates(ready: ReadyJob, sample: _Sample, rows: int, held: int) -> dict[str, Any]:
+    """Bound tokens, dollars and time: the input is estimated, the output lies between nothing and max_tokens.
+
+    `held` is the max_tokens of a first call: where it is learnt, less than the longest answer.
+    """
+    mean_input = sample.input_per_row
+    max_tokens = ready.longest_answer
     input_tokens, most_output = round(mean_input * rows), max_tokens * rows
     classes = sorted({lane.price_class for lane in ready.lanes})
     usd = {
@@ -137,7 +148,7 @@ def _estimates(ready: ReadyJob, sample: _Sample, rows: int) -> dict[str, Any]:
             "input": input_tokens,
             "input_per_row": round(mean_input, 1),
             "output_at_most": most_output,
-            "hold_per_row": round(mean_input + max_tokens, 1),
+            "hold_per_row": round(mean_input + held, 1),
             "sampled_rows": len(sample.requests) + sample.unsendable,
         },
         "usd": usd,
@@ -185,6 +196,12 @@ def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]
         yield (
             f"a row holds up to {max(holds):,} quota tokens (input + max_tokens), above the largest quota of "
             f"{largest:,.0f} a minute: such rows are tried on idle pools only, and end unsendable if refused there"
+        )
+    most = ready.card.output_burndown * max(holds, default=0)
+    if ready.spec.quota.share < 1 and largest < most:
+        yield (
+            f"quota.share: a row may settle at {most:,} quota tokens ({ready.card.output_burndown} × its hold), above "
+            f"the largest share of {largest:,.0f} a minute: such rows go one a minute; lower generation.max_tokens"
         )
     if ready.spec.input.id is not None and source.rows:
         found = duplicate_ids(source, ready.spec.input.id)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,18 @@ from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
 from batchrun.errors import InputError, JobError
 from batchrun.jobspec import JobSpec, load_job
+from batchrun.jobspec.work import AUTO
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
+from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.pool import Quota
 from batchrun.render import Renderer, Templates
 from batchrun.storage.folder import Folder
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.source import Source, scan
 
-QUOTA_KEYS = ("tokens_per_minute", "requests_per_minute", "tokens_per_day")
+PER_MINUTE = ("tokens_per_minute", "requests_per_minute")
+QUOTA_KEYS = (*PER_MINUTE, "tokens_per_day")
+CARD_DEFAULT = "card default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,22 @@ class ReadyJob:
         """Name the input columns that results carry over, the id first."""
         own = [self.spec.input.id] if self.spec.input.id is not None else []
         return [*own, *self.spec.input.keep]
+
+    @property
+    def learns_max_tokens(self) -> bool:
+        """Tell whether max_tokens is learnt; `sampling` then has what a run begins with."""
+        return self.spec.generation.max_tokens == AUTO
+
+    @property
+    def longest_answer(self) -> int:
+        """Return the largest max_tokens that a call may have."""
+        return self.spec.generation.longest
+
+    @property
+    def largest_quota(self) -> float:
+        """Return the most quota tokens a minute that any pool has; inf where one's number is not known."""
+        numbers = [quota.tokens_per_minute for quota in self.quotas.values() if not quota.blocked]
+        return max((inf if number is None else number for number in numbers), default=inf)
 
     @property
     def emulated(self) -> bool:
@@ -76,11 +97,17 @@ class ReadyJob:
             "input.id": spec.input.id,
             "input.keep": list(spec.input.keep),
             **{key: _digest(value) for key, value in texts.items()},
-            **{f"generation.{key}": _plain(value) for key, value in spec.generation.model_dump().items()},
+            **self._generation_identity(),
             "model.card": f"{self.card.name} ({self.card.base_model_id})",
             "output.rows_per_part": spec.output.rows_per_part,
             "answers": "emulator" if self.emulated else "aws",
         }
+
+    def _generation_identity(self) -> dict[str, Any]:
+        """Return how answers are drawn: learnt or fixed, no answer is longer than the same number."""
+        told = self.spec.generation.model_dump(exclude={"max_tokens_ceiling"})
+        told["max_tokens"] = self.spec.generation.longest
+        return {f"generation.{key}": _plain(value) for key, value in told.items()}
 
     def check_recorded_regions(self, recorded: tuple[str, ...]) -> None:
         """Refuse to extend an output whose rows may have run where the job's residency does not allow.
@@ -109,10 +136,11 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     """
     spec = job if isinstance(job, JobSpec) else load_job(job, overrides)
     card = load_card(spec.model.card, spec.base)
-    if spec.generation.max_tokens > card.max_output_tokens:
-        raise JobError(
-            f"generation.max_tokens = {spec.generation.max_tokens}: {card.name} writes at most {card.max_output_tokens}"
-        )
+    generation = spec.generation
+    auto = generation.max_tokens == AUTO
+    if generation.longest > card.max_output_tokens:
+        key = "max_tokens_ceiling" if auto else "max_tokens"
+        raise JobError(f"generation.{key} = {generation.longest}: {card.name} writes at most {card.max_output_tokens}")
     routing = Routing(
         spec.routing.scopes,
         spec.routing.source_regions,
@@ -123,7 +151,7 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     if spec.emulator is not None:
         _check_emulator(spec, card)
     quotas, warnings = _quotas(spec, card, lanes)
-    generation = spec.generation
+    max_tokens = min(FIRST, generation.longest) if auto else generation.longest
     return ReadyJob(
         spec=spec,
         card=card,
@@ -132,9 +160,7 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         quotas=quotas,
         prices=_prices(spec, card),
         renderer=Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill)),
-        sampling=Sampling(
-            generation.max_tokens, generation.temperature, generation.top_p, tuple(generation.stop_sequences)
-        ),
+        sampling=Sampling(max_tokens, generation.temperature, generation.top_p, tuple(generation.stop_sequences)),
         warnings=tuple(warnings),
     )
 
@@ -154,7 +180,7 @@ def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quo
         if name not in known:
             raise JobError(f"quota.pools.{name!r}: {card.name} has no such pool; it has {', '.join(sorted(known))}")
     quotas = {name: _quota(spec, card, name) for name in sorted({lane.pool for lane in lanes})}
-    defaulted = [name for name, quota in quotas.items() if quota.sources["tokens_per_minute"] == "card default"]
+    defaulted = [name for name, quota in quotas.items() if quota.sources["tokens_per_minute"].startswith(CARD_DEFAULT)]
     if not defaulted:
         return quotas, []
     return quotas, [
@@ -165,6 +191,7 @@ def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quo
 
 
 def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
+    """Return what this job may use of a pool: its numbers, the minute's ones times quota.share."""
     own = spec.quota.pools.get(pool)
     numbers: dict[str, float | None] = {}
     sources = {}
@@ -174,10 +201,21 @@ def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
         elif getattr(spec.quota, key) is not None:
             numbers[key], sources[key] = getattr(spec.quota, key), f"job: quota.{key}"
         elif key == "tokens_per_minute":
-            numbers[key], sources[key] = card.tokens_per_minute, "card default"
+            numbers[key], sources[key] = card.tokens_per_minute, CARD_DEFAULT
         else:
             numbers[key], sources[key] = None, "unknown: not limited until a throttle says otherwise"
-    return Quota(**numbers, sources=sources)
+    share = spec.quota.share
+    if share < 1:
+        for key in PER_MINUTE:
+            if (number := numbers[key]) is not None:
+                numbers[key], sources[key] = share * number, f"{sources[key]} × quota.share {share:g}"
+    return Quota(
+        tokens_per_minute=numbers["tokens_per_minute"],
+        requests_per_minute=numbers["requests_per_minute"],
+        tokens_per_day=numbers["tokens_per_day"],
+        sources=sources,
+        promised=share < 1,
+    )
 
 
 def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:

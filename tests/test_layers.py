@@ -23,6 +23,7 @@ LAYERS = [
     {"pipeline"},
     {"engines", "assembly"},
     {"api"},
+    {"expected"},
     {"planning"},
     {"cli"},
 ]

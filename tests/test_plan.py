@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 import batchrun
+from batchrun.errors import JobError
 from batchrun.planning import plan
 from batchrun.screen.plan import plan_text
 from tests.run.rehearsal import SIX_REGIONS, job, numbered, rehearse
@@ -27,6 +28,15 @@ def warning(found: dict[str, Any], words: str) -> str | None:
     having = [line for line in found["warnings"] if words in line]
     assert len(having) < 2
     return having[0] if having else None
+
+
+def test_a_share_that_one_row_might_break_is_warned_of(tmp_path):
+    # 5 × (1,008 + 200) are 6,040; half of 10,000 is less.
+    small = planned(tmp_path, quota={"tokens_per_minute": 10_000, "share": 0.5})
+    large = planned(tmp_path, quota={"tokens_per_minute": 60_000, "share": 0.5})
+
+    assert "6,040" in (warning(small, "quota.share") or "")
+    assert warning(large, "quota.share") is None
 
 
 # Rows, lanes, quotas
@@ -182,6 +192,91 @@ def test_an_empty_input_costs_nothing(tmp_path):
     assert found["rows"] == 0
     assert (found["tokens"]["input"], found["tokens"]["output_at_most"], found["tokens"]["sampled_rows"]) == (0, 0, 0)
     assert found["usd"] == {"geo": {"input": 0.0, "at_most": 0.0}}
+
+
+# max_tokens that is learnt
+
+AUTO = {"max_tokens": "auto", "max_tokens_ceiling": 4_096}
+
+
+def test_with_auto_a_call_holds_the_beginning_and_bounds_are_the_ceilings(tmp_path):
+    found = planned(tmp_path, generation=AUTO)
+
+    assert found["tokens"]["hold_per_row"] == 1_520  # 1,008 + 512
+    assert found["tokens"]["output_at_most"] == 409_600  # 100 × 4,096
+    assert found["usd"]["geo"]["at_most"] == 2.36368  # 0.11088 + 409,600 × $5.50/M
+    assert found["minutes"]["at_most"] == 35.81  # 100 × (1,008 + 5 × 4,096) / 60,000
+    assert found["max_tokens"] == {
+        "set": "auto",
+        "ceiling": 4_096,
+        "first": 512,
+        "advice": None,
+        "answers": 0,
+        "longest_answer": 0,
+        "p99_answer": 0,
+    }
+    page = plan_text(found)
+    assert "a call holds about 1,520 quota tokens: its input and max_tokens, which begins at 512 and is learnt" in page
+    assert "with every answer at max_tokens_ceiling" in page
+
+
+def test_with_auto_a_call_holds_what_an_earlier_start_learnt(tmp_path):
+    prompts = numbered(300, "[[output_tokens=60]]")
+    rehearse(job(tmp_path, prompts, generation=AUTO, limits={"rows": 200}))
+    found = planned(tmp_path, prompts, generation=AUTO)
+
+    assert (found["max_tokens"]["first"], found["max_tokens"]["answers"]) == (320, 200)  # 5 × 60, in steps of 32
+    assert "the 320 max_tokens learnt from 200 earlier answers" in plan_text(found)
+
+
+def test_a_request_is_shown_as_a_run_begins(tmp_path):
+    (request,) = planned(tmp_path, generation=AUTO, show=1)["requests"]
+
+    assert request["max_tokens"] == 512
+
+
+@pytest.mark.parametrize(
+    ("generation", "key"),
+    [
+        ({"max_tokens": 64_001}, "generation.max_tokens = 64001"),
+        ({"max_tokens": "auto", "max_tokens_ceiling": 64_001}, "generation.max_tokens_ceiling = 64001"),
+    ],
+)
+def test_more_than_the_model_writes_is_refused(tmp_path, generation, key):
+    with pytest.raises(JobError, match=f"{key}: .* writes at most 64000"):
+        planned(tmp_path, generation=generation)
+
+
+def test_a_large_fixed_number_is_told_of_auto_before_anything_is_known(tmp_path):
+    found = planned(tmp_path, numbered(10), generation={"max_tokens": 4_096})
+    advice = found["max_tokens"]["advice"]
+
+    assert advice.startswith("100 % of what a call holds of the quota is max_tokens = 4096: where most answers")
+    assert f"advice:  {advice}" in plan_text(found)
+
+
+@pytest.mark.parametrize("max_tokens", [200, 2_048])
+def test_a_number_that_is_small_or_small_beside_the_input_is_not(tmp_path, max_tokens):
+    # 2,048 of 3,056 tokens held are 67 %.
+    assert planned(tmp_path, generation={"max_tokens": max_tokens})["max_tokens"]["advice"] is None
+
+
+def test_a_plan_over_an_earlier_start_says_what_a_smaller_number_would_save(tmp_path):
+    prompts = numbered(100, "[[output_tokens=60]]")
+    rehearse(job(tmp_path, prompts, generation={"max_tokens": 4_096}, limits={"rows": 50}))
+    found = planned(tmp_path, prompts, generation={"max_tokens": 4_096})
+
+    assert found["max_tokens"]["answers"] == 50
+    assert found["max_tokens"]["advice"].startswith("answers used at most 60 of 4,096 max_tokens (99 % of them ≤ 60)")
+    assert "max_tokens = 512 would hold 87 % less" in found["max_tokens"]["advice"]
+
+
+def test_answers_of_another_job_say_nothing(tmp_path):
+    prompts = numbered(100, "[[output_tokens=60]]")
+    rehearse(job(tmp_path, prompts, generation={"max_tokens": 4_096}, limits={"rows": 50}))
+    other = planned(tmp_path, prompts, generation={"max_tokens": 4_096}, prompt={"user": "{{ text }}!"})
+
+    assert other["max_tokens"]["answers"] == 0
 
 
 # Warnings

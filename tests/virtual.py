@@ -1,15 +1,20 @@
 """An event loop whose time jumps to the next timer, so that a run that waits for an hour ends at once.
 
-While worker threads of anyio are busy it waits for them in earnest: what they do takes no virtual time.
+While worker threads of anyio are busy it waits for them in earnest: what they do takes no virtual time. `alone` does in
+the loop itself what would be done in threads: when a thread ends is up to the machine, so that only such a run is the
+same every time.
 """
 
 import asyncio
 import math
 import selectors
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import anyio
+import anyio.lowlevel
 from anyio.to_thread import current_default_thread_limiter
 
 STARTS_AT_S = 5_000.0  # like a machine that is up for a while: code that takes 0 for a beginning shows itself
@@ -32,10 +37,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; if nothing is, `timeout` [s] passes in no time."""
+        threads = self.limiter is not None and self.limiter.borrowed_tokens
+        if timeout == 0 and not threads:
+            return []  # the loop has work at hand; signals are looked for before time passes
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        if self.limiter is not None and self.limiter.borrowed_tokens:
+        if threads:
             return super().select(None)  # a thread's end wakes the loop
         if timeout is None:
             raise VirtualTimeError("nothing will ever happen: no timer, no thread, nothing ready")
@@ -58,7 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.jumping.now_s
 
 
-def run_virtual(function: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
+def run_virtual(function: Callable[..., Awaitable[Result]], *arguments: Any, alone: bool = False) -> Result:
     """Run an async function to its end on a virtual clock and return its result."""
 
     async def main() -> Result:
@@ -67,4 +75,11 @@ def run_virtual(function: Callable[..., Awaitable[Result]], *arguments: Any) -> 
         loop.jumping.limiter = current_default_thread_limiter()
         return await function(*arguments)
 
-    return anyio.run(main, backend="asyncio", backend_options={"loop_factory": VirtualLoop})
+    with patch("anyio.to_thread.run_sync", _run_here) if alone else nullcontext():
+        return anyio.run(main, backend="asyncio", backend_options={"loop_factory": VirtualLoop})
+
+
+async def _run_here(function: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    del options
+    await anyio.lowlevel.checkpoint()
+    return function(*arguments)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from batchrun.records import Completion, Message, Prompt, Usage
+from batchrun.records import Completion, Message, Prompt, Request, Usage
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
+_BEFORE_MAX_TOKENS = b'{"anthropic_version":"%b","max_tokens":' % ANTHROPIC_VERSION.encode()
 
 
 class MalformedAnswerError(Exception):
@@ -41,6 +42,12 @@ def invoke_body(prompt: Prompt, sampling: Sampling) -> bytes:
     if sampling.stop_sequences:
         body["stop_sequences"] = list(sampling.stop_sequences)
     return _encode(body).encode()
+
+
+def resized(request: Request, max_tokens: int) -> Request:
+    """Return a request with another max_tokens, and nothing else of it made anew."""
+    rest = request.body[len(_BEFORE_MAX_TOKENS) + len(str(request.max_tokens)) :]
+    return replace(request, body=b"%b%d%b" % (_BEFORE_MAX_TOKENS, max_tokens, rest), max_tokens=max_tokens)
 
 
 def converse_arguments(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:

@@ -37,7 +37,7 @@ SLOWEST_TOKENS_PER_S = 25.0  # a quarter of what Haiku 4.5 usually writes; a gue
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """How requests travel."""
+    """How requests travel; `sampling` has the largest max_tokens of any of them."""
 
     api: str
     sampling: Sampling
@@ -90,9 +90,10 @@ class SdkTransport:
         """Call `inference_id` from `source_region`; what a call can meet comes back as a Fault."""
         try:
             client = self._clients.get(source_region) or await self._client(source_region)
-            if self._wire.api == "converse":
-                return await _converse(client, inference_id, request, self._wire.sampling)
-            return await _invoke(client, inference_id, request)
+            if request.max_tokens < self._wire.sampling.max_tokens:  # the client waits for the longest answer
+                with anyio.fail_after(read_timeout_s(request.max_tokens)):
+                    return await self._send(client, inference_id, request)
+            return await self._send(client, inference_id, request)
         except sdk_errors.ClientError as error:
             return _fault_of(error.response)
         except MalformedAnswerError as error:
@@ -109,6 +110,11 @@ class SdkTransport:
             return classify("ConnectionLost", None, f"{type(error).__name__}: {error}")
         except sdk_errors.BotoCoreError as error:  # credentials or configuration: none of them is a call's own
             return classify("NoCredentials", None, f"{type(error).__name__}: {error}")
+
+    async def _send(self, client: "BedrockRuntimeClient", inference_id: str, request: Request) -> Completion:
+        if self._wire.api == "converse":
+            return await _converse(client, inference_id, request, self._wire.sampling)
+        return await _invoke(client, inference_id, request)
 
     async def _client(self, source_region: str) -> "BedrockRuntimeClient":
         keys = stand_in_keys(self._access, os.environ)
@@ -144,6 +150,8 @@ async def _invoke(client: "BedrockRuntimeClient", inference_id: str, request: Re
 async def _converse(
     client: "BedrockRuntimeClient", inference_id: str, request: Request, sampling: Sampling
 ) -> Completion:
+    if request.max_tokens != sampling.max_tokens:
+        sampling = replace(sampling, max_tokens=request.max_tokens)
     answer = await client.converse(modelId=inference_id, **converse_arguments(request.prompt, sampling))
     return _with_headers(read_converse_answer(answer), answer["ResponseMetadata"])
 

@@ -18,6 +18,7 @@ class PoolBook:
         self.throttled = 0
         self.answered = 0
         self.settled_tokens = 0
+        self.tenant_tokens = 0  # drawn by others, as of the last call
         self.largest_hold_tokens = 0
         self.largest_minute_tokens = 0
         self._seconds: deque[tuple[int, int]] = deque()  # (second, tokens settled in it), the last minute's

@@ -1,6 +1,6 @@
 """The `[emulator]` table of a job file: quotas, latency and chaos of the local Bedrock."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -9,6 +9,8 @@ from batchrun.emulator.faults import FAULTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Quota = Annotated[int, Field(ge=0, le=10**12)]
+EVERYWHERE = "*"  # an outage of every Region at once
+SHARED_POOL = "global"  # the name of the one global pool, where all source Regions share it
 
 
 class _Table(BaseModel):
@@ -23,13 +25,24 @@ class PoolQuota(_Table):
     tpd: Quota | None = None
 
 
-class Outage(_Table):
-    """From `from_s` to `to_s` [seconds since the emulator started], `share` of a Region's calls fail with `kind`."""
+class _Span(_Table):
+    """From `from_s` to `to_s` [seconds since the emulator started], or without an end."""
+
+    from_s: float = Field(default=0.0, ge=0)
+    to_s: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.to_s is not None and self.to_s <= self.from_s:
+            raise ValueError(f"to_s = {self.to_s:g} must be above from_s = {self.from_s:g}")
+        return self
+
+
+class Outage(_Span):
+    """For a time `share` of a Region's calls fail with `kind`; the Region "*" is every Region."""
 
     region: str = Field(min_length=1)
     kind: str = "ServiceUnavailableException"
-    from_s: float = Field(default=0.0, ge=0)
-    to_s: float | None = Field(default=None, ge=0)
     share: Share = 1.0
 
     @field_validator("kind")
@@ -37,15 +50,23 @@ class Outage(_Table):
     def _is_a_kind(cls, kind: str) -> str:
         return _known(kind)
 
-    @model_validator(mode="after")
-    def _ends_after_it_begins(self) -> "Outage":
-        if self.to_s is not None and self.to_s <= self.from_s:
-            raise ValueError(f"to_s = {self.to_s:g} must be above from_s = {self.from_s:g}")
-        return self
-
     def covers(self, region: str, now_s: float) -> bool:
         """Tell whether the outage is going on in `region`."""
-        return self.region == region and self.from_s <= now_s and (self.to_s is None or now_s < self.to_s)
+        return self.region in {region, EVERYWHERE} and self.from_s <= now_s and (self.to_s is None or now_s < self.to_s)
+
+
+class Tenant(_Span):
+    """Somebody else who draws on `pool` for a time: so many quota tokens a minute, or a share of the pool's quota."""
+
+    pool: str = Field(min_length=1)
+    tokens_per_minute: Quota | None = None
+    share: Share | None = None
+
+    @model_validator(mode="after")
+    def _says_how_much_once(self) -> Self:
+        if (self.tokens_per_minute is None) == (self.share is None):
+            raise ValueError("give tokens_per_minute or share, one of them")
+        return self
 
 
 class EmulatorSpec(_Table):
@@ -53,9 +74,13 @@ class EmulatorSpec(_Table):
 
     window: Literal["bucket", "fixed", "sliding"] = "bucket"
     burst_s: float = Field(default=60.0, gt=0, le=3600)  # a bucket holds this many seconds of quota
+    edge_s: float = Field(default=0.0, ge=0, lt=60)  # fixed minutes begin so long after the emulator, and every 60 s
     tpm: Quota | None = None  # left out = the card's
     rpm: Quota | None = None  # left out = not limited
     pools: dict[str, PoolQuota] = Field(default_factory=dict)
+    # AWS does not say whether global is a pool per source Region or one for the account, named "global".
+    global_pool: Literal["per_region", "shared"] = "per_region"
+    tenants: tuple[Tenant, ...] = ()
     rtt_ms: float = Field(default=0.0, ge=0, le=60_000)  # added to every answer, refusals too
     # Guesses below what the model takes, so that a demo does not wait: 60 output tokens come after 0.6 s.
     latency_s: float = Field(default=0.3, ge=0, le=3600)
@@ -74,13 +99,26 @@ class EmulatorSpec(_Table):
             raise ValueError(f"the shares add up to {total:g}, above 1")
         return faults
 
+    @model_validator(mode="after")
+    def _has_an_edge_only_where_a_minute_has_one(self) -> Self:
+        if self.edge_s and self.window != "fixed":
+            raise ValueError(f'edge_s = {self.edge_s:g} is for window = "fixed", not {self.window!r}')
+        return self
+
+    def pool_of(self, name: str) -> str:
+        """Return the pool that `name`, a source Region and a kind, draws on: itself, or the account's global pool."""
+        return SHARED_POOL if self.global_pool == "shared" and name.endswith(f"/{SHARED_POOL}") else name
+
     def check_pools(self, card: Card) -> None:
-        """Raise ValueError if a pool or an outage names what `card` does not have."""
-        names = card.pool_names()
-        for name in self.pools:
-            if name not in names:
-                raise ValueError(f"emulator.pools: no pool {name!r}; the card {card.name} has {', '.join(names)}")
-        regions = {name.partition("/")[0] for name in names}
+        """Raise ValueError if a pool, a tenant or an outage names what `card` does not have."""
+        names = list(dict.fromkeys(self.pool_of(name) for name in card.pool_names()))
+        for key, named in (("pools", list(self.pools)), ("tenants", [tenant.pool for tenant in self.tenants])):
+            for name in named:
+                if name not in names:
+                    with_one = f" with global_pool = {self.global_pool!r}" if self.global_pool == "shared" else ""
+                    has = ", ".join(names)
+                    raise ValueError(f"emulator.{key}: no pool {name!r}{with_one}; the card {card.name} has {has}")
+        regions = {EVERYWHERE, *(name.partition("/")[0] for name in card.pool_names())}
         for outage in self.outages:
             if outage.region not in regions:
                 raise ValueError(f"emulator.outages: no source Region {outage.region!r} on the card {card.name}")

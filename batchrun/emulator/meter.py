@@ -41,10 +41,10 @@ class Meter(Protocol):
         """Replace a hold by what the call cost; a charge of 0 gives it back."""
 
 
-def make_meter(kind: WindowKind, quota: float, burst_s: float) -> Meter:
+def make_meter(kind: WindowKind, quota: float, burst_s: float, edge_s: float = 0.0) -> Meter:
     """Return a meter of `quota` a minute that starts with nothing used."""
     if kind == "fixed":
-        return FixedWindow(quota)
+        return FixedWindow(quota, edge_s=edge_s)
     if kind == "sliding":
         return SlidingMinute(quota)
     return Bucket(quota, burst_s)
@@ -86,7 +86,7 @@ class FixedWindow:
         self.quota = quota
         self._window_s = window_s
         self._edge_s = edge_s  # a window begins here and at every multiple of window_s from here
-        self._window = 0
+        self._window = self._window_of(0.0)
         self._used = 0.0
         self._carried = 0.0  # how much of `_used` is debt of earlier windows
 

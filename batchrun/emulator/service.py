@@ -113,6 +113,7 @@ class Bedrock:
         max_tokens = prompt.max_tokens or self.card.max_output_tokens  # without max_tokens the limit is held
         hold = prompt.input_tokens + max_tokens
         refusal = pool.refusal(hold, now_s)
+        book.tenant_tokens = round(pool.tenant_tokens)
         if refusal is not None:
             book.throttled += 1
             return error_reply(FAULTS["ThrottlingException"], refusal, operation)

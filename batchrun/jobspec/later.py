@@ -12,15 +12,6 @@ NOTHING_LOST = "Nothing lost"
 WHOLE_CARD = "The whole model card"
 
 
-def auto(value: object) -> bool:
-    return value == "auto"
-
-
-def a_part(value: object) -> bool:
-    """A share below the whole; what is no share is left to the bounds of the key."""
-    return isinstance(value, int | float) and 0 < value < 1
-
-
 def in_s3(value: object) -> bool:
     """A path, or a list with a path, in S3."""
     paths = value if isinstance(value, list | tuple) else [value]
@@ -49,9 +40,6 @@ class Later:
 
 
 LATER = (
-    Later("generation.max_tokens", AT_THE_LIMIT, "a max_tokens that learns", value=auto),
-    Later("generation.max_tokens_ceiling", AT_THE_LIMIT, 'max_tokens = "auto"'),
-    Later("quota.share", AT_THE_LIMIT, "a share below 1.0", value=a_part),
     Later("input.path", NOTHING_LOST, "input from S3", value=in_s3),
     Later("output.path", NOTHING_LOST, "output to S3", value=in_s3),
     Later("input.storage_options", NOTHING_LOST, "input from S3", ({},)),

@@ -57,7 +57,8 @@ def problems_of(
     for detail in error.errors(include_url=False):
         path = _path(detail)
         if detail["type"] == "missing":
-            problems.append(Problem(path, f": required, for example {examples.get(path)}"))
+            example = examples.get(path)
+            problems.append(Problem(path, f": required, for example {example}" if example else ": required"))
         elif detail["type"] == "extra_forbidden":
             problems += [Problem(unknown, f": {_advice(unknown, names)}") for unknown in _unknown(path, detail, names)]
         else:

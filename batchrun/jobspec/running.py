@@ -97,7 +97,9 @@ class Quota(PoolQuota):
     pools: Mapping[Annotated[str, AfterValidator(a_pool_name)], PoolQuota] = Field(
         default={}, description='quota of one pool: quota.pools."us-east-1/geo".tokens_per_minute'
     )
-    share: float = Field(default=1.0, gt=0, le=1, description="share of each pool's quota to use")
+    share: float = Field(
+        default=1.0, gt=0, le=1, description="never more than this share of a pool's quota in any 60 s"
+    )
     global_pool: Literal["per_region", "shared"] = Field(
         default="per_region", description='"shared": global is one pool for all source Regions'
     )

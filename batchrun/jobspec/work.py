@@ -10,7 +10,19 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
 from batchrun.jobspec.paths import resolved, text_of
-from batchrun.jobspec.values import Count, FilePath, Name, Names, Table, Text, Texts, base_of, each_once, with_content
+from batchrun.jobspec.values import (
+    LARGEST,
+    Count,
+    FilePath,
+    Name,
+    Names,
+    Table,
+    Text,
+    Texts,
+    base_of,
+    each_once,
+    with_content,
+)
 
 RESULT_COLUMNS = (
     *("row", "status", "text", "answer", "stop_reason"),
@@ -19,6 +31,7 @@ RESULT_COLUMNS = (
     *("request_id", "error_code", "error_message", "finished_at"),
 )  # what every result has of its own: the contract, output folder
 MOST_STOP_SEQUENCES = 8_191  # Anthropic API reference
+AUTO = "auto"
 MOST_ROWS_PER_PART = 1_000_000  # a guess: a part is held up by its slowest row, and a million of them is no part
 
 
@@ -116,16 +129,60 @@ class Prompt(Table):
         return text
 
 
+def a_length_or_auto(value: object) -> object:
+    """Read "auto" or a number of tokens."""
+    if value == AUTO:
+        return value
+    if type(value) is not int:
+        words = isinstance(value, str)
+        quoted_number = isinstance(value, str) and value.strip().isdecimal()
+        what_else = ", without quotes" if quoted_number else f' or "{AUTO}"' if words else ""
+        raise ValueError(f"must be a whole number{what_else}")
+    if value < 1:
+        raise ValueError("must be ≥ 1")
+    if value > LARGEST:
+        raise ValueError(f"must be ≤ {LARGEST}")
+    return value
+
+
 class Generation(Table):
     """How the answer is drawn."""
 
-    max_tokens: Count = Field(
-        description="longest answer [tokens]; what quota holds for a row, so no larger than needed",
+    max_tokens: Annotated[int | Literal["auto"], PlainValidator(a_length_or_auto)] = Field(
+        description='longest answer [tokens]; what quota holds for a row, so no larger than needed; "auto" learns it',
         examples=["max_tokens = 512"],
+    )
+    max_tokens_ceiling: Count | None = Field(
+        default=None,
+        validate_default=True,
+        description='with max_tokens = "auto": longest answer that a row may get [tokens]',
     )
     temperature: float | None = Field(default=None, ge=0, le=1, description="randomness; unset is the model's default")
     top_p: float | None = Field(default=None, ge=0, le=1, description="nucleus sampling; instead of temperature")
     stop_sequences: Texts = Field(default=(), max_length=MOST_STOP_SEQUENCES, description="texts that end the answer")
+
+    @property
+    def longest(self) -> int:
+        """Return the longest answer that a row may get [tokens]: what an output belongs to, learnt or not."""
+        if isinstance(self.max_tokens, int):
+            return self.max_tokens
+        assert self.max_tokens_ceiling is not None, "checked with the other keys"
+        return self.max_tokens_ceiling
+
+    @field_validator("max_tokens_ceiling")
+    @classmethod
+    def _goes_with_auto(cls, ceiling: int | None, info: ValidationInfo) -> int | None:
+        max_tokens = info.data.get("max_tokens")
+        if max_tokens == AUTO and ceiling is None:
+            raise ValueError(
+                f'required with max_tokens = "{AUTO}": the longest answer that a row may get, '
+                "for example max_tokens_ceiling = 4096"
+            )
+        if isinstance(max_tokens, int) and ceiling is not None:
+            raise ValueError(
+                f'has no effect with max_tokens = {max_tokens}: leave it out, or set max_tokens = "{AUTO}"'
+            )
+        return ceiling
 
     @field_validator("top_p")
     @classmethod

@@ -10,9 +10,11 @@ from math import inf
 
 from batchrun.bedrock.card import Prices
 from batchrun.bedrock.faults import FEW_ATTEMPTS, Action, Fault
-from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars
+from batchrun.lanes.breaker import Breaker
+from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars, worst_dollars
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.lane import Lane
+from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.lanes.pool import DAY_SPENT, PARKED_S, Pool, Reservation
 from batchrun.lanes.router import Router, Wait
 from batchrun.lanes.trial import BUSY_THROTTLES, HOPELESS_THROTTLES, RESTED_THROTTLES, Trial
@@ -65,6 +67,7 @@ class Budgets:
     dollars: DollarBudget
     retries: RetryBudget
     max_attempts: int
+    max_tokens: MaxTokens | None = None  # where it is learnt; None: each request has the job's own
 
 
 class Admissions:
@@ -87,6 +90,7 @@ class Admissions:
 
     def admit(self, trial: Trial, now_s: float) -> Admission | Refused:
         """Book the row's next call on the best lane, or say what it waits for."""
+        self._size(trial)
         hold = trial.request.hold
         if self.in_flight >= self.limit(now_s):
             return Refused(Bound.IN_FLIGHT, self.budgets.in_flight.grows_at())
@@ -96,15 +100,19 @@ class Admissions:
         worst_usd = self.worst_usd(trial.request, lane)
         if not self.budgets.dollars.fits(worst_usd):
             return Refused(Bound.DOLLARS, inf)
+        pool, breaker = self.router.books_of(lane)
         self.in_flight += 1
-        self.router.breakers[lane].in_flight += 1
+        breaker.in_flight += 1
         self.budgets.dollars.reserve(worst_usd)
-        self.budgets.retries.count(now_s, extra=trial.attempts > 0)
-        return Admission(lane, self._pool(lane).reserve(hold, now_s), worst_usd, now_s)
+        # An answer that was cut is no failure: were its row's next call an extra one, a wrong guess would slow the run.
+        self.budgets.retries.count(now_s, extra=trial.attempts > trial.cuts)
+        return Admission(lane, pool.reserve(hold, now_s), worst_usd, now_s)
 
     def limit(self, now_s: float) -> int:
         """Return how many calls may be in flight now."""
-        calls = self.budgets.in_flight.calls(self.router.pools.values(), now_s)
+        calls: float = self.budgets.in_flight.calls(self.router.pools.values(), now_s)
+        if self.budgets.max_tokens is not None:
+            calls = min(calls, self.budgets.max_tokens.calls)
         return max(1, int(calls * self.budgets.retries.slowdown(now_s)))
 
     def _route(self, trial: Trial, now_s: float) -> Lane | Wait:
@@ -120,49 +128,52 @@ class Admissions:
 
     def stands_aside(self, trial: Trial, now_s: float) -> bool:
         """Tell whether a row should not hold up others: it needs a rested pool, or one that is shut for long."""
+        self._size(trial)
         return self._outgrew(trial) or not self.router.takes(trial.request.hold, now_s)
 
+    def _size(self, trial: Trial) -> None:
+        if self.budgets.max_tokens is not None:
+            self.budgets.max_tokens.size(trial)
+
     def worst_usd(self, request: Request, lane: Lane) -> float:
-        """Return the most that a call can cost: no text has more tokens than bytes, no answer more than max_tokens."""
-        return dollars(Usage(input=len(request.body), output=request.max_tokens), self._prices[lane.price_class])
+        """Return the most that a call can cost."""
+        return worst_dollars(len(request.body), request.max_tokens, self._prices[lane.price_class])
 
     def answered(self, admission: Admission, trial: Trial, usage: Usage, now_s: float) -> float:
         """Settle a call that was answered; return what it cost [USD]."""
         spent_usd = dollars(usage, self._prices[admission.lane.price_class])
         charge = usage.input + usage.cache_write + self._burndown * usage.output
-        self._leave(admission, spent_usd)
-        self._pool(admission.lane).settle(admission.reservation, charge, now_s)
-        self.router.breakers[admission.lane].answered()
+        pool, breaker = self._leave(admission, spent_usd)
+        pool.settle(admission.reservation, charge, now_s)
+        breaker.answered()
         self.budgets.in_flight.answered(charge, now_s - admission.sent_at_s)
         trial.attempts += 1
         trial.cost_usd += spent_usd
         return spent_usd
 
-    def abandoned(self, admission: Admission) -> None:
+    def abandoned(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was cancelled: its end is unknown, so quota and dollars stay taken."""
-        self._leave(admission, admission.worst_usd)
-        self._pool(admission.lane).keep(admission.reservation)
+        pool, _ = self._leave(admission, admission.worst_usd)
+        pool.keep(admission.reservation, now_s)
 
     def withdrawn(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was let in and never sent."""
-        self._leave(admission, 0.0)
-        self._pool(admission.lane).withdraw(admission.reservation, now_s)
+        pool, _ = self._leave(admission, 0.0)
+        pool.withdraw(admission.reservation, now_s)
 
     def faulted(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
         """Book out a call that failed; return what becomes of its row."""
         trial.fault = fault
-        self._leave(admission, admission.worst_usd if fault.maybe_billed else 0.0)
+        pool, breaker = self._leave(admission, admission.worst_usd if fault.maybe_billed else 0.0)
         if fault.action in _POOL_ACTIONS:
-            return self._throttled(admission, trial, fault, now_s)
-        pool = self._pool(admission.lane)
+            return self._throttled(pool, admission.reservation, trial, fault, now_s)
         if fault.maybe_billed:
-            pool.keep(admission.reservation)
+            pool.keep(admission.reservation, now_s)
         else:
             pool.release(admission.reservation, now_s)
-        return self._failed(admission, trial, fault, now_s)
+        return self._failed(admission, breaker, trial, fault, now_s)
 
-    def _throttled(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
-        pool, reservation = self._pool(admission.lane), admission.reservation
+    def _throttled(self, pool: Pool, reservation: Reservation, trial: Trial, fault: Fault, now_s: float) -> Next:
         if fault.action is Action.DAY:
             pool.park(reservation, now_s + self._seconds_to_midnight(), DAY_SPENT, now_s)
         elif fault.action is Action.PARK:
@@ -186,9 +197,9 @@ class Admissions:
             return True
         return self._outgrew(trial) or not self.router.may_fit(trial.request.hold)
 
-    def _failed(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
+    def _failed(self, admission: Admission, breaker: Breaker, trial: Trial, fault: Fault, now_s: float) -> Next:
         trial.attempts += 1
-        breaker, lane = self.router.breakers[admission.lane], admission.lane
+        lane = admission.lane
         why = f"{fault.code}: {fault.message}"
         match fault.action:
             case Action.COOL:
@@ -211,13 +222,13 @@ class Admissions:
         few = FEW_ATTEMPTS if fault.action is Action.RETRY_FEW else self.budgets.max_attempts
         return Next.RETRY if trial.failures < min(few, self.budgets.max_attempts) else Next.FAILED
 
-    def _leave(self, admission: Admission, spent_usd: float) -> None:
+    def _leave(self, admission: Admission, spent_usd: float) -> tuple[Pool, Breaker]:
+        """Book a call out of everything but its pool's quota; return what is left to be booked on."""
+        pool, breaker = self.router.books_of(admission.lane)
         self.in_flight -= 1
-        self.router.breakers[admission.lane].in_flight -= 1
+        breaker.in_flight -= 1
         self.budgets.dollars.settle(admission.worst_usd, spent_usd)
-
-    def _pool(self, lane: Lane) -> Pool:
-        return self.router.pools[lane.pool]
+        return pool, breaker
 
 
 _POOL_ACTIONS = frozenset({Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK})

@@ -21,6 +21,11 @@ def dollars(usage: Usage, prices: Prices) -> float:
     ) / 1e6
 
 
+def worst_dollars(size_bytes: int, max_tokens: int, prices: Prices) -> float:
+    """Return the most a call can cost [USD]: no text has more tokens than bytes, no answer more than max_tokens."""
+    return (size_bytes * prices.input + max_tokens * prices.output) / 1e6
+
+
 class DollarBudget:
     """Dollars over the output's whole life: spent, possibly spent, and reserved by calls in flight."""
 
@@ -78,6 +83,8 @@ class RetryBudget:
 
     def slowdown(self, now_s: float) -> float:
         """Return the factor (0 to 1] by which fewer calls may be in flight."""
+        if self._extra <= FREE_RETRIES:  # nearly always, and asked several times a row
+            return 1.0
         self._forget(now_s)
         allowed = self.share * self._calls + FREE_RETRIES
         return 1.0 if self._extra <= allowed else allowed / self._extra

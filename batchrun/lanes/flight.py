@@ -1,4 +1,4 @@
-"""How many calls may be in flight: Little's law over what the quotas let through and the latency seen."""
+"""How many calls may be in flight: a minute's quota of them, or Little's law where calls take long."""
 
 from collections.abc import Iterable
 from math import ceil, inf
@@ -6,6 +6,7 @@ from math import ceil, inf
 from batchrun.lanes.pool import Pool
 
 HEADROOM = 2.0  # answers vary in length; a bound at the mean would idle half of the time
+BURST_S = 60.0  # of the rate: a meter that is full, or a window that turns, takes a whole minute's quota at once
 SHARE_OF_LAST = 0.05  # weight of a new call in the running means
 FIRST_LATENCY_S = 2.0  # before an answer is seen; a guess
 LEAST = 8
@@ -59,7 +60,7 @@ class InFlightLimit:
             if not rates:
                 return self._most
             per_s += min(rates)
-        return min(self._most, max(LEAST, ceil(HEADROOM * per_s * self._latency_s)))
+        return min(self._most, max(LEAST, ceil(per_s * max(BURST_S, HEADROOM * self._latency_s))))
 
 
 def _over(tokens_per_s: float | None, cost: float) -> float | None:

@@ -66,7 +66,9 @@ class Gate:
             raise GateClosedError
         waiter = _Waiter(trial)
         self._stand(waiter)
-        self.admit_ready()
+        # A new row behind others changes nothing: the first is let in when a call ends, or in time.
+        if trial.attempts or self._line[0][1] is waiter:
+            self.admit_ready()
         if waiter.admission is None:
             try:
                 await waiter.opened.wait()
@@ -84,15 +86,15 @@ class Gate:
             self._waiting_for(None, now_s)
             return
         looking = now_s >= self._look_at_s
-        if looking:
+        if self._resting and looking:
             self._call_back(now_s)
         blocked = self._admit_line(now_s)
-        resting = self._admit_resting(now_s) if looking else self._not_looked()
-        waits = sorted((refused for refused in (blocked, resting) if refused), key=lambda refused: refused.at_s)
-        self._waiting_for(blocked.bound if blocked else Bound.QUOTA if resting else None, now_s)
-        if waits and self.admissions.in_flight == 0:
-            self._give_up_if_hopeless(waits[0], now_s)
-        self._wake(waits[0].at_s if waits else inf)
+        aside = self._look_aside(now_s, looking=looking) if self._resting else None
+        self._waiting_for(blocked.bound if blocked else Bound.QUOTA if aside else None, now_s)
+        first = blocked if aside is None or (blocked is not None and blocked.at_s <= aside.at_s) else aside
+        if first is not None and self.admissions.in_flight == 0:
+            self._give_up_if_hopeless(first, now_s)
+        self._wake(first.at_s if first is not None else inf)
 
     async def keep_time(self) -> None:
         """Let rows in when time alone opens a lane; runs until cancelled."""
@@ -157,8 +159,10 @@ class Gate:
         for waiter in set(standing).difference(self._resting):
             self._stand(waiter)
 
-    def _admit_resting(self, now_s: float) -> Refused | None:
+    def _look_aside(self, now_s: float, *, looking: bool) -> Refused | None:
         """Let in those aside whose pool is rested; return what stops the one that may go next."""
+        if not looking:
+            return Refused(Bound.QUOTA, self._look_at_s)
         first: Refused | None = None
         still: list[_Waiter] = []
         for waiter in self._resting:
@@ -169,9 +173,6 @@ class Gate:
         self._resting = still
         self._look_at_s = now_s + LOOK_S if still else -inf
         return first
-
-    def _not_looked(self) -> Refused | None:
-        return Refused(Bound.QUOTA, self._look_at_s) if self._resting else None
 
     def _wake(self, at_s: float) -> None:
         if at_s < self._wake_at_s:

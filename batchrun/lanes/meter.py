@@ -1,6 +1,7 @@
 """A mirror of Bedrock's minute: what was charged in the last 60 seconds, held first and settled later."""
 
 from collections import deque
+from collections.abc import Iterable
 from math import inf
 
 WINDOW_S = 60.0
@@ -12,10 +13,10 @@ class Moment:
 
     __slots__ = ("began_s", "cost", "expired", "last_s")
 
-    def __init__(self, began_s: float) -> None:
+    def __init__(self, began_s: float, cost: float = 0.0) -> None:
         self.began_s = began_s
         self.last_s = began_s
-        self.cost = 0.0
+        self.cost = cost
         self.expired = False
 
 
@@ -32,9 +33,8 @@ class Charge:
 class TrailingMinute:
     """The sum of charges over the trailing 60 s, kept under a quota.
 
-    Of the windows that Bedrock may use this is the strictest without a burst below one minute: a client that never
-    exceeds it in any 60 s exceeds no fixed minute and no sliding one. `per_minute` None means no known limit; `skew_s`
-    keeps a charge longer, since a call leaves us before it arrives there.
+    A client that never exceeds it in any 60 s exceeds no fixed minute and no sliding one. `per_minute` None means no
+    known limit; `skew_s` keeps a charge longer, since a call leaves us before it arrives there.
     """
 
     def __init__(self, per_minute: float | None, skew_s: float = 0.0) -> None:
@@ -80,8 +80,14 @@ class TrailingMinute:
         last_s = next((moment.last_s for moment in reversed(self._moments) if moment.cost > 0), None)
         return now_s if last_s is None else last_s + self._window_s
 
+    def age_s(self, now_s: float) -> float:
+        """Return how long ago the oldest charge of the last minute was taken; 0 if there is none."""
+        self.used(now_s)
+        return now_s - self._moments[0].began_s if self._moments else 0.0
+
     def hold(self, cost: float, now_s: float) -> Charge:
         """Charge `cost` at admission and return the entry to settle."""
+        self.used(now_s)  # also where nobody asks for the sum, what is over must leave memory
         moment = self._moment(now_s)
         moment.cost += cost
         self._used += cost
@@ -92,10 +98,28 @@ class TrailingMinute:
         self.used(now_s)
         if cost > charge.cost:
             self.hold(cost - charge.cost, now_s)
-        elif not charge.moment.expired:
+            return
+        if not charge.moment.expired:
             self._used += cost - charge.cost
-            charge.moment.cost += cost - charge.cost
-            charge.cost = cost
+        charge.moment.cost += cost - charge.cost  # also of one that is out: a window's turn may be taken back
+        charge.cost = cost
+
+    def forget_before(self, at_s: float) -> list[Moment]:
+        """Take out what was charged before `at_s`, and return it."""
+        forgotten = []
+        while self._moments and self._moments[0].last_s < at_s:
+            moment = self._moments.popleft()
+            moment.expired = True
+            self._used -= moment.cost
+            forgotten.append(moment)
+        return forgotten
+
+    def remember(self, moments: Iterable[Moment]) -> None:
+        """Put back what was charged before everything else, the oldest first."""
+        for moment in reversed(list(moments)):
+            moment.expired = False
+            self._used += moment.cost
+            self._moments.appendleft(moment)
 
     def _moment(self, now_s: float) -> Moment:
         if not self._moments or now_s - self._moments[-1].began_s >= MOMENT_S:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from batchrun.lanes.meter import Charge, TrailingMinute
-from batchrun.lanes.pace import Pace, Throttle
+from batchrun.lanes.metering import Metering
+from batchrun.lanes.mirror import Held, Mirror
+from batchrun.lanes.promise import Promise, Promised
 
 DAY_S = 86_400.0
+TOKEN_SLACK = 0.5  # of a call: its input is an estimate, and charges in transit are counted here a round trip late
 DAY_SPENT = "its tokens per day are used up"
 PARKED_S = 300.0  # for a quota that Bedrock does not name; long enough not to hammer, a guess
 
@@ -16,13 +18,15 @@ PARKED_S = 300.0  # for a quota that Bedrock does not name; long enough not to h
 class Quota:
     """What a pool allows; None is unknown and not limited until a refusal says otherwise, 0 is blocked.
 
-    `sources` says for each number where it came from.
+    `sources` says for each number where it came from; `promised` numbers are a share of the account's quota that is
+    never exceeded in any 60 s.
     """
 
     tokens_per_minute: float | None = None
     requests_per_minute: float | None = None
     tokens_per_day: float | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    promised: bool = False
 
     @property
     def blocked(self) -> bool:
@@ -36,8 +40,9 @@ class Reservation:
 
     hold: float
     sent_at_s: float
-    tokens: Charge
-    requests: Charge
+    tokens: Held
+    requests: Held
+    promised: Promised | None
     rested: bool  # nothing was in flight and nothing charged for a minute: a refusal means that the hold never fits
 
 
@@ -48,7 +53,8 @@ class Pool:
     input + cache writes + burndown x output; settling above the hold puts the pool into debt.
     """
 
-    def __init__(self, name: str, quota: Quota, *, day_ends_at_s: float = inf, skew_s: float = 0.0) -> None:
+    def __init__(self, name: str, quota: Quota, metering: Metering | None = None) -> None:
+        metering = metering or Metering()
         self.name = name
         self.quota = quota
         self.in_flight = 0
@@ -57,16 +63,17 @@ class Pool:
         self.largest_admitted = 0.0
         self.parked_until_s = inf if quota.blocked else 0.0
         self.parked_why = "its quota is 0" if quota.blocked else ""
-        self._tokens = TrailingMinute(quota.tokens_per_minute, skew_s)
-        self._requests = TrailingMinute(quota.requests_per_minute, skew_s)
-        self._token_pace = Pace(_per_second(quota.tokens_per_minute))
-        self._request_pace = Pace(_per_second(quota.requests_per_minute))
-        self._day_ends_at_s = day_ends_at_s
+        self._tokens = Mirror(quota.tokens_per_minute, metering, slack=TOKEN_SLACK, cautious=True)
+        self._requests = Mirror(quota.requests_per_minute, metering, slack=0.0, cautious=False)
+        self._promise: Promise | None = None
+        if quota.promised:
+            self._promise = Promise(quota.tokens_per_minute, quota.requests_per_minute, metering)
+        self._day_ends_at_s = metering.day_ends_at_s
         self._day_began_at_s = -inf
         self._day_tokens = 0.0
 
     def __repr__(self) -> str:
-        return f"Pool({self.name}, in_flight={self.in_flight}, {self._tokens}, {self._token_pace})"
+        return f"Pool({self.name}, in_flight={self.in_flight}, {self._tokens})"
 
     def capacity(self) -> float:
         """Return the largest hold believed to fit [quota tokens]."""
@@ -80,7 +87,10 @@ class Pool:
         """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large."""
         if hold > self.capacity():
             return inf
-        return max(self._open_at(hold, now_s), self._tokens.ready_at(hold, now_s), self._requests.ready_at(1, now_s))
+        ready_s = max(self._tokens.ready_at(hold, now_s), self._requests.ready_at(1, now_s))
+        if self._promise is not None:
+            ready_s = max(ready_s, self._promise.ready_at(hold, now_s))
+        return max(ready_s, self._open_at(hold, now_s))
 
     def rested_at(self, hold: float, now_s: float) -> float:
         """Return when the pool will have been idle for a minute, if nothing more is sent; inf while calls are out.
@@ -89,7 +99,7 @@ class Pool:
         """
         if self.in_flight:
             return inf
-        return max(self._open_at(hold, now_s), self._tokens.empty_at(now_s))
+        return max(self._open_at(hold, now_s), self._tokens.rested_at(now_s), self._requests.ready_at(1, now_s))
 
     def day_left(self, now_s: float) -> float:
         """Return how many quota tokens of the day are left; inf where no day quota is known."""
@@ -99,75 +109,96 @@ class Pool:
         return self.quota.tokens_per_day - self._day_tokens
 
     def room(self, now_s: float) -> float:
-        """Return the free share of the minute's quota, 1.0 when nothing was used or no quota is known."""
-        if not self.quota.tokens_per_minute:
-            return 1.0
-        return 1 - self._tokens.used(now_s) / self.quota.tokens_per_minute
+        """Return the free share of what a minute is believed to take; 1.0 where no limit is known."""
+        return self._tokens.room(now_s)
+
+    def feels_its_way(self, now_s: float) -> bool:
+        """Tell whether calls are held back only until the first have turned out to pass: a matter of round trips."""
+        return self._tokens.feels_its_way(now_s)
+
+    def told_wrong_at_s(self) -> float | None:
+        """Return when a call was first refused although far less than the quota was used; None if none was."""
+        return self._tokens.told_wrong_at_s
 
     def used_tokens(self, now_s: float) -> float:
         """Return the quota tokens charged in the last 60 s."""
-        return self._tokens.used(now_s)
+        return self._tokens.minute.used(now_s)
 
     def tokens_per_s(self) -> float | None:
         """Return the rate at which the pool can be fed in the long run [quota tokens/s], None if unknown."""
-        return self._token_pace.rate_per_s or _per_second(self.quota.tokens_per_minute)
+        return self._tokens.rate_per_s()
 
     def requests_per_s(self) -> float | None:
         """Return the same for requests."""
-        return self._request_pace.rate_per_s or _per_second(self.quota.requests_per_minute)
+        return self._requests.rate_per_s()
 
     def reserve(self, hold: float, now_s: float) -> Reservation:
         """Take what a call holds."""
-        rested = self.in_flight == 0 and self._tokens.used(now_s) == 0
+        rested = self.in_flight == 0 and self._tokens.minute.used(now_s) == 0
         self.in_flight += 1
         self._turn_day(now_s)
         self._day_tokens += hold
-        self._token_pace.charged(hold, now_s)
-        self._request_pace.charged(1, now_s)
-        return Reservation(hold, now_s, self._tokens.hold(hold, now_s), self._requests.hold(1, now_s), rested)
+        return Reservation(
+            hold,
+            now_s,
+            self._tokens.hold(hold, now_s),
+            self._requests.hold(1, now_s),
+            self._promise.hold(hold, now_s) if self._promise is not None else None,
+            rested,
+        )
 
     def settle(self, reservation: Reservation, charge: float, now_s: float) -> None:
         """Give back what an answered call did not need, or take what it needed more."""
-        self.in_flight -= 1
         self.settled_tokens += charge
-        self._correct_day(reservation, charge - reservation.hold)
         self.largest_admitted = max(self.largest_admitted, reservation.hold)
+        self.in_flight -= 1
+        self._correct_day(reservation, charge - reservation.hold)
         self._tokens.settle(reservation.tokens, charge, now_s)
-        self._token_pace.corrected(charge - reservation.hold)
-        self._pass(reservation)
+        if self._promise is not None and reservation.promised is not None:
+            self._promise.settle(reservation.promised, charge, now_s)
 
-    def keep(self, reservation: Reservation) -> None:
+    def keep(self, reservation: Reservation, now_s: float) -> None:
         """Leave the hold of a call whose end is unknown where it is: Bedrock may hold it too."""
         self.in_flight -= 1
-        self._pass(reservation)
+        if self._promise is not None and reservation.promised is not None:
+            self._promise.settle(reservation.promised, reservation.promised.most, now_s)
 
     def withdraw(self, reservation: Reservation, now_s: float) -> None:
-        """Take back a call that was never sent: no sign of what the pool lets through."""
-        self._take_back(reservation, now_s)
+        """Take back a call that tells nothing of the quota: never sent, or refused for other reasons."""
+        self._requests.withdraw(reservation.requests, now_s)
+        self._tokens.withdraw(reservation.tokens, now_s)
+        self._leave(reservation, now_s)
 
     def release(self, reservation: Reservation, now_s: float) -> None:
         """Give back the tokens of a call that was let in and failed; the request itself was counted."""
         self.in_flight -= 1
         self._correct_day(reservation, -reservation.hold)
-        self._tokens.settle(reservation.tokens, 0, now_s)
-        self._token_pace.corrected(-reservation.hold)
-        self._pass(reservation)
+        self._tokens.withdraw(reservation.tokens, now_s)
+        self._requests.forget(reservation.requests)
+        if self._promise is not None and reservation.promised is not None:
+            self._promise.settle(reservation.promised, 0.0, now_s)
 
     def refuse(
         self, reservation: Reservation, now_s: float, *, requests: bool, retry_after_s: float | None = None
     ) -> None:
-        """Take a throttle: give the hold back, and close the pool if this begins an episode."""
-        self._take_back(reservation, now_s)
+        """Take a throttle: give the hold back, and have the mirror that it speaks of learn from it."""
         self.throttled += 1
-        if reservation.rested and reservation.hold > self.capacity() and not requests:
-            return  # it was a try whether so large a hold fits at all; no other call need wait for that
-        pace, meter = (self._request_pace, self._requests) if requests else (self._token_pace, self._tokens)
-        cost = 1 if requests else reservation.hold
-        pace.refused(Throttle(cost, reservation.sent_at_s, meter.used(now_s), retry_after_s), now_s)
+        oversized = reservation.rested and reservation.hold > self.capacity()
+        if oversized and not requests:
+            # It was a try whether so large a hold fits at all; no other call need wait for that.
+            self.withdraw(reservation, now_s)
+            return
+        self._leave(reservation, now_s)
+        if requests:
+            self._tokens.withdraw(reservation.tokens, now_s)
+            self._requests.refuse(reservation.requests, now_s, retry_after_s)
+        else:
+            self._requests.withdraw(reservation.requests, now_s)
+            self._tokens.refuse(reservation.tokens, now_s, retry_after_s)
 
     def park(self, reservation: Reservation, until_s: float, why: str, now_s: float) -> None:
         """Close the pool until a time that only AWS's side can shorten, such as the turn of the day."""
-        self._take_back(reservation, now_s)
+        self.withdraw(reservation, now_s)
         self.throttled += 1
         if until_s > self.parked_until_s:  # the longest stands: a call of before may bring a lesser reason
             self.parked_until_s = until_s
@@ -183,22 +214,16 @@ class Pool:
             return f"{self._day_tokens:.0f} of {self.quota.tokens_per_day:.0f} tokens per day are used"
         return None
 
-    def _take_back(self, reservation: Reservation, now_s: float) -> None:
+    def _leave(self, reservation: Reservation, now_s: float) -> None:
+        """Book a call out that Bedrock did not count."""
         self.in_flight -= 1
         self._correct_day(reservation, -reservation.hold)
-        self._tokens.settle(reservation.tokens, 0, now_s)
-        self._requests.settle(reservation.requests, 0, now_s)
-        self._token_pace.turned_away(reservation.hold, reservation.sent_at_s)
-        self._request_pace.turned_away(1, reservation.sent_at_s)
-
-    def _pass(self, reservation: Reservation) -> None:
-        self._token_pace.passed(reservation.sent_at_s)
-        self._request_pace.passed(reservation.sent_at_s)
+        if self._promise is not None and reservation.promised is not None:
+            self._promise.withdraw(reservation.promised, now_s)
 
     def _open_at(self, hold: float, now_s: float) -> float:
-        """Return when the pool is neither parked nor paced nor out of its day's tokens."""
-        open_s = max(self.parked_until_s, self._token_pace.ready_at(now_s), self._request_pace.ready_at(now_s))
-        return open_s if hold <= self.day_left(now_s) else max(open_s, self._day_ends_at_s)
+        """Return when the pool is neither parked nor out of its day's tokens."""
+        return self.parked_until_s if hold <= self.day_left(now_s) else max(self.parked_until_s, self._day_ends_at_s)
 
     def _correct_day(self, reservation: Reservation, difference: float) -> None:
         if reservation.sent_at_s >= self._day_began_at_s:  # what was taken yesterday is not given back today
@@ -209,7 +234,3 @@ class Pool:
             self._day_ends_at_s += DAY_S * (1 + (now_s - self._day_ends_at_s) // DAY_S)
             self._day_began_at_s = self._day_ends_at_s - DAY_S
             self._day_tokens = 0.0
-
-
-def _per_second(per_minute: float | None) -> float | None:
-    return per_minute / 60 if per_minute else None

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from math import inf
 
 from batchrun.lanes.breaker import Breaker
+from batchrun.lanes.door import Door
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.pool import Pool
 
-_Lanes = list[tuple[Lane, Breaker]]
+SOON_S = 1.2  # the longest that a call is unconfirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +36,23 @@ class Router:
         self.pools = dict(pools)
         self.breakers = {lane: Breaker() for lane in lanes}
         self._price_classes = sorted({lane.price_class for lane in lanes}, key=lambda name: (price[name], name))
-        self._classes = self._open_pools()
+        self._open_doors()
 
     def choose(self, hold: float, now_s: float) -> Lane | Wait:
         """Return the lane for a call of `hold` quota tokens, or how long to wait for one."""
-        earliest_s = inf
-        any_pool_ready = False
-        for pools in self._classes:
+        asked: list[Door] = []
+        for doors in self._classes:
+            asked += doors
+            maybe_open = [door for door in doors if not door.is_known_shut(hold, now_s)]
             # Most room first: mostly the first that is asked is ready. Where no quota is known, the fewest calls.
-            for pool, lanes in sorted(pools, key=lambda entry: (-entry[0].room(now_s), entry[0].in_flight)):
-                pool_ready_s = pool.ready_at(hold, now_s)
-                chosen = self._ready(pool_ready_s, lanes, now_s)
-                if isinstance(chosen, Lane):
-                    return chosen
-                any_pool_ready = any_pool_ready or pool_ready_s <= now_s
-                earliest_s = min(earliest_s, chosen)
-        return Wait(earliest_s, for_quota=not any_pool_ready)
+            for door in sorted(maybe_open, key=lambda door: (-door.pool.room(now_s), door.pool.in_flight)):
+                lane = door.lane(hold, now_s)
+                if lane is not None:
+                    return lane
+            if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
+                break  # it is about to open: no reason to pay more
+        earliest_s = min((door.opens_at_s for door in asked), default=inf)
+        return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
 
     def choose_rested(self, hold: float, tried: frozenset[str], now_s: float) -> Lane | Wait:
         """Return a lane whose pool has been idle for a minute, for a row that busy pools turned away.
@@ -58,9 +60,8 @@ class Router:
         Pools that the row has not tried yet come first, the largest of them first.
         """
         earliest_s = inf
-        pools = [entry for group in self._classes for entry in group]
-        for pool, lanes in sorted(pools, key=lambda entry: (entry[0].name in tried, -entry[0].capacity())):
-            chosen = self._ready(pool.rested_at(hold, now_s), lanes, now_s)
+        for door in sorted(self._doors, key=lambda door: (door.pool.name in tried, -door.pool.capacity())):
+            chosen = door.lane_when(door.pool.rested_at(hold, now_s), now_s)
             if isinstance(chosen, Lane):
                 return chosen
             earliest_s = min(earliest_s, chosen)
@@ -68,32 +69,37 @@ class Router:
 
     def takes(self, hold: float, now_s: float) -> bool:
         """Tell whether any pool that is open, or will be in a minute, is believed to take a hold of that size."""
-        return any(pool.takes(hold, now_s) for pools in self._classes for pool, _ in pools)
+        return any(door.pool.takes(hold, now_s) for door in self._doors)
 
     def open_to_smaller(self, hold: float, now_s: float) -> bool:
         """Tell whether any pool is open to what is as large as it can take, though not larger than `hold`."""
-        pools = (pool for pools in self._classes for pool, _ in pools)
-        return any(pool.takes(min(hold, pool.capacity()), now_s) for pool in pools)
+        return any(door.pool.takes(min(hold, door.pool.capacity()), now_s) for door in self._doors)
 
     def may_fit(self, hold: float) -> bool:
         """Tell the same of any pool that is not out for the whole run."""
-        pools = (pool for pools in self._classes for pool, _ in pools)
+        pools = (door.pool for door in self._doors)
         return any(hold <= pool.capacity() for pool in pools if pool.parked_until_s != inf)
 
     def largest_admitted(self) -> float:
         """Return the largest hold ever admitted by a pool that still has a lane [quota tokens]."""
-        return max((pool.largest_admitted for pools in self._classes for pool, _ in pools), default=0.0)
+        return max((door.pool.largest_admitted for door in self._doors), default=0.0)
 
     def untried(self, tried: frozenset[str], now_s: float) -> list[str]:
         """Name the pools outside `tried` that a row could still go to."""
         usable = {lane.pool for lane in self.lanes if not self.breakers[lane].shut(now_s)}
         return sorted(name for name in usable - tried if self.pools[name].parked_until_s <= now_s)
 
+    def books_of(self, lane: Lane) -> tuple[Pool, Breaker]:
+        """Return the pool and the breaker on which to book a call of `lane`; its door will be asked anew."""
+        for door in self._doors_to[lane.pool]:
+            door.forget()
+        return self.pools[lane.pool], self.breakers[lane]
+
     def close(self, lanes: Iterable[Lane], why: str) -> None:
         """Take lanes out for the whole run."""
         for lane in lanes:
             self.breakers[lane].close(why)
-        self._classes = self._open_pools()
+        self._open_doors()
 
     def close_region(self, source_region: str, why: str) -> None:
         """Take every lane of a source Region out for the whole run."""
@@ -112,26 +118,24 @@ class Router:
 
     def all_closed(self) -> bool:
         """Tell whether every lane is out for the whole run."""
-        return not any(self._classes)
+        return not self._doors
 
-    def _ready(self, pool_ready_s: float, lanes: _Lanes, now_s: float) -> Lane | float:
-        """Return the lane of a pool that takes a call now, or the time [s] at which one will."""
-        earliest_s, best, fewest = inf, None, 0
-        for lane, breaker in lanes:
-            ready_s = max(pool_ready_s, breaker.ready_at(now_s))
-            if ready_s > now_s:
-                earliest_s = min(earliest_s, ready_s)
-            elif best is None or breaker.in_flight < fewest:
-                best, fewest = lane, breaker.in_flight
-        return earliest_s if best is None else best
-
-    def _open_pools(self) -> list[list[tuple[Pool, _Lanes]]]:
+    def _open_doors(self) -> None:
         """Group the lanes that are not out: by price class, the cheapest first, and there by pool."""
-        classes = []
+        self._classes: list[list[Door]] = []
+        self._doors_to: dict[str, list[Door]] = {name: [] for name in self.pools}
         for price_class in self._price_classes:
-            pools: dict[str, _Lanes] = {}
+            lanes: dict[str, list[tuple[Lane, Breaker]]] = {}
             for lane, breaker in self.breakers.items():
                 if lane.price_class == price_class and breaker.closed_why is None:
-                    pools.setdefault(lane.pool, []).append((lane, breaker))
-            classes.append([(self.pools[name], pools[name]) for name in sorted(pools)])
-        return classes
+                    lanes.setdefault(lane.pool, []).append((lane, breaker))
+            doors = [Door(self.pools[name], lanes[name]) for name in sorted(lanes)]
+            self._classes.append(doors)
+            for door in doors:
+                self._doors_to[door.pool.name].append(door)
+        self._doors = [door for doors in self._classes for door in doors]
+
+
+def _about_to_open(door: Door, now_s: float) -> bool:
+    """Tell whether a door is shut for a round trip only, and by nothing but that its first calls are out."""
+    return door.opens_at_s - now_s <= SOON_S and door.pool.feels_its_way(now_s)

@@ -1,7 +1,14 @@
 """A trial: what one row has been through so far on its way to an outcome."""
 
+from typing import TYPE_CHECKING
+
 from batchrun.bedrock.faults import Fault
-from batchrun.records import Request
+from batchrun.records import Completion, Request
+
+if TYPE_CHECKING:
+    from batchrun.lanes.lane import Lane
+    from batchrun.lanes.lengths import Measured
+    from batchrun.lanes.max_tokens import Call
 
 BUSY_THROTTLES = 5  # refusals by busy pools, before a row larger than all that was admitted asks for a rested one
 RESTED_THROTTLES = 5  # refusals by rested pools, before a row is taken never to fit; the design's number
@@ -13,11 +20,12 @@ class Trial:
     """Counts of one row; throttles are the pool's doing and are kept apart from the row's own attempts."""
 
     __slots__ = (
-        "attempts", "cost_usd", "failures", "fault", "request",
+        "attempts", "call", "cost_usd", "cut", "cuts", "failures", "fault", "kept", "least_max_tokens", "request",
         "rested_throttles", "rests_until_s", "throttles", "tried_rested",
     )  # fmt: skip
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, cost_usd: float = 0.0) -> None:
+        """Take the row's request, and what an earlier start paid for answers to it that were cut [USD]."""
         self.request = request
         self.attempts = 0  # calls that were not throttled
         self.failures = 0  # those of them that failed by the row's own doing, or may have
@@ -25,8 +33,14 @@ class Trial:
         self.rested_throttles = 0
         self.tried_rested: frozenset[str] = frozenset()
         self.rests_until_s = 0.0
-        self.cost_usd = 0.0
+        self.cost_usd = cost_usd
         self.fault: Fault | None = None
+        # Of max_tokens = "auto": answers that were cut and are not the row's last, and what was learnt from them.
+        self.cuts = 0
+        self.least_max_tokens = 0
+        self.call: Call | None = None
+        self.cut: Measured | None = None
+        self.kept: tuple[Lane, Completion] | None = None  # the longest of them, should there be no better
 
     def __repr__(self) -> str:
         return f"Trial(row={self.request.row}, attempts={self.attempts}, throttles={self.throttles})"

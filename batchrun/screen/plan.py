@@ -12,15 +12,16 @@ def plan_text(planned: Mapping[str, Any]) -> str:
 
 def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     tokens = planned["tokens"]
+    longest = "max_tokens_ceiling" if planned["max_tokens"]["set"] == "auto" else "max_tokens"
     yield f"{planned['job']}: {planned['rows']:,} rows from {planned['input_files']:,} files; nothing is sent by a plan"
     yield ""
     yield f"tokens   about {tokens['input_per_row']:,.0f} in a row ({tokens['sampled_rows']} rows sampled),"
     yield f"         {tokens['input']:,} in together, at most {tokens['output_at_most']:,} out"
-    yield f"         a call holds about {tokens['hold_per_row']:,.0f} quota tokens: its input and max_tokens"
+    yield f"         a call holds about {tokens['hold_per_row']:,.0f} quota tokens: its input and {_allowed(planned)}"
     for name, usd in planned["usd"].items():
         yield (
             f"dollars  {name}: {usd['input']:.4f} for the input, at most {usd['at_most']:.4f} with every answer at "
-            f"max_tokens (prices of {planned['prices_date']})"
+            f"{longest} (prices of {planned['prices_date']})"
         )
     minutes = planned["minutes"]
     if minutes["at_most"] is None:
@@ -40,9 +41,21 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
         yield f"refused: {refused['scope']} from {refused['source_region']}: {refused['why']}"
     for warning in planned["warnings"]:
         yield f"warning: {warning}"
+    if planned["max_tokens"]["advice"]:
+        yield f"advice:  {planned['max_tokens']['advice']}"
     for request in planned["requests"]:
         yield ""
         yield json.dumps(request, indent=2, ensure_ascii=False)
+
+
+def _allowed(planned: Mapping[str, Any]) -> str:
+    """Say which max_tokens a call holds."""
+    max_tokens = planned["max_tokens"]
+    if max_tokens["set"] != "auto":
+        return "max_tokens"
+    if max_tokens["answers"]:
+        return f"the {max_tokens['first']:,} max_tokens learnt from {max_tokens['answers']:,} earlier answers"
+    return f"max_tokens, which begins at {max_tokens['first']:,} and is learnt"
 
 
 def _duration(minutes: float) -> str:

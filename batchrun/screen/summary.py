@@ -6,6 +6,8 @@ from math import ceil
 from typing import Any
 
 from batchrun.lanes.pool import Pool
+from batchrun.screen.answers import Allowed, answers_record, answers_text
+from batchrun.screen.estimates import InputErrors, estimates_text
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 
@@ -23,6 +25,10 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     tokens = summary["tokens"]
     yield f"  tokens    {tokens['input']:,} in, {tokens['output']:,} out; ${summary['usd']:.6f}"
     yield f"  time      {summary['wall_s']:.1f} s, bounded by {summary['bounded_by'].replace('_', ' ')}"
+    if told := answers_text(summary["max_tokens"]):
+        yield f"  answers   {told}"
+    if told := estimates_text(summary["estimates"]):
+        yield f"  estimates {told}"
     if summary["lanes"]:
         yield from _lane_table(summary["lanes"])
     if summary["faults"]:
@@ -55,7 +61,9 @@ class Verdict:
     reason: str
 
 
-def run_summary(verdict: Verdict, output: Output, tally: Tally, pools: Iterable[Pool], resumed: int) -> dict[str, Any]:
+def run_summary(
+    verdict: Verdict, output: Output, tally: Tally, pools: Iterable[Pool], allowed: Allowed
+) -> dict[str, Any]:
     """Return what `--json` prints: rows, dollars and tokens over the output's life, the rest of this start."""
     return {
         "exit_code": verdict.exit_code,
@@ -66,7 +74,9 @@ def run_summary(verdict: Verdict, output: Output, tally: Tally, pools: Iterable[
         "faults": dict(tally.faults.most_common()),
         "examples": [asdict(example) for example in tally.examples()],
         "bounded_by": tally.bounded_by(),
-        "resumed": resumed,
+        "max_tokens": answers_record(allowed, tally.lengths, tally.sent_again, tally.input_errors.input_per_row),
+        "estimates": tally.input_errors.record(),
+        "resumed": output.found.rows,
         "emulated": output.target.emulated,
         "notes": list(tally.notes),
     }
@@ -111,5 +121,7 @@ def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
         "faults": {},
         "examples": [],
         "bounded_by": "",
+        "max_tokens": None,
+        "estimates": InputErrors().record(),
         "resumed": 0,
     }

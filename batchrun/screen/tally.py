@@ -6,9 +6,13 @@ from typing import Any
 
 from batchrun.bedrock.faults import Action, Fault
 from batchrun.lanes.lane import Lane
+from batchrun.lanes.lengths import Lengths
 from batchrun.records import Outcome, Status
+from batchrun.screen.answers import SentAgain
+from batchrun.screen.estimates import InputErrors
 
 MOST_EXAMPLES = 10  # distinct errors that a summary shows with a row each
+LEAST_WAIT_S = 1.0  # a run begins with a call at a time, whatever its quota
 CPU_BOUND = 0.85  # of a core: the event loop has no time left
 
 
@@ -45,6 +49,9 @@ class Tally:
     cpu_s: float = 0.0
     notes: list[str] = field(default_factory=list)
     waited_s: dict[str, float] = field(default_factory=dict)
+    lengths: Lengths = field(default_factory=Lengths)
+    input_errors: InputErrors = field(default_factory=InputErrors)
+    sent_again: SentAgain = field(default_factory=SentAgain)
     _examples: dict[tuple[str, str], Example] = field(default_factory=dict)
     _waiting_for: str | None = None
     _since_s: float = 0.0
@@ -67,7 +74,9 @@ class Tally:
             one.faults += 1
 
     def recorded(self, outcome: Outcome) -> None:
-        """Keep a row's end if it is an error."""
+        """Count the length of a row's answer; keep its end if it is an error."""
+        if outcome.stop_reason is not None:
+            self.lengths.add(outcome.usage.output)
         if outcome.status is not Status.OK:
             self._keep_example(outcome)
 
@@ -97,7 +106,7 @@ class Tally:
         if not self.waited_s:
             return "latency"
         longest, waited_s = max(self.waited_s.items(), key=lambda entry: entry[1])
-        return longest if waited_s >= 0.1 * self.wall_s else "latency"
+        return longest if waited_s >= max(0.1 * self.wall_s, LEAST_WAIT_S) else "latency"
 
     def note_once(self, note: str) -> None:
         """Keep a remark for the summary."""
@@ -121,7 +130,10 @@ class Tally:
         ]
 
     def _lane(self, lane: Lane) -> LaneTally:
-        return self.lanes.setdefault(lane, LaneTally())
+        one = self.lanes.get(lane)
+        if one is None:
+            one = self.lanes[lane] = LaneTally()
+        return one
 
     def _keep_example(self, outcome: Outcome) -> None:
         code = outcome.error_code or outcome.stop_reason or ""

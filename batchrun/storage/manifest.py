@@ -13,6 +13,8 @@ from batchrun.storage.source import SourceFile
 
 FORMAT = 1
 FILES_SHOWN = 20
+# Where a key of the job goes by another name than the identity's.
+MEANT = {"generation.max_tokens": ' (with max_tokens = "auto", its generation.max_tokens_ceiling)'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def check_identity(output: Path, old: Manifest, identity: Mapping[str, Any], fil
     Raises InputError naming all that differs.
     """
     differs = [
-        f"  {key}: was {_shown(old.identity.get(key))}, is {_shown(identity.get(key))}"
+        f"  {key}: was {_shown(old.identity.get(key))}, is {_shown(identity.get(key))}{MEANT.get(key, '')}"
         for key in sorted({*old.identity, *identity})
         if old.identity.get(key) != identity.get(key)
     ]

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from batchrun.errors import StorageError
 from batchrun.records import Outcome, Status, Totals
+from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
 from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
@@ -45,6 +46,7 @@ class Output:
         self._kept = kept
         self._open: dict[int, OpenRange] = {}
         self._done: set[int] = set()
+        self._paid: dict[int, float] = {}  # rows without an outcome [USD]
         self._on_complete: Callable[[Range], None] | None = None
         self.found = self._look()
 
@@ -114,11 +116,30 @@ class Output:
         self._open[self.range_of(row).number].log.unsettled(row, worst_usd)
         self._sums.unsettled_usd += worst_usd
 
+    def paid(self, row: int, spent_usd: float) -> None:
+        """Note what an answer for `row` cost that is not its last; its outcome's cost will contain it."""
+        self._open[self.range_of(row).number].log.paid(row, spent_usd)
+        self._sums.unsettled_usd += spent_usd
+        self._paid[row] = self.paid_for(row) + spent_usd
+
+    def paid_for(self, row: int) -> float:
+        """Return what was paid for certain for a row that has no outcome yet [USD]."""
+        return self._paid.get(row, 0.0)
+
+    def latest_lengths(self) -> Iterator[int]:
+        """Yield the lengths of the latest answers that logs and parts hold [tokens], the oldest of them first."""
+        return latest_lengths(
+            self.target.data,
+            self.ranges,
+            lambda of: self._open[of.number].log.replay if of.number in self._open else None,
+        )
+
     def record(self, outcome: Outcome) -> None:
         """Write a row's outcome to its log; on return it outlives the process."""
         one = self._open[self.range_of(outcome.row).number]
         one.log.append(outcome)
         self._sums.add(outcome)
+        self._sums.unsettled_usd -= self._paid.pop(outcome.row, 0.0)
         self._tell_if_complete(one)
 
     def write_part(self, of: Range) -> None:
@@ -158,6 +179,7 @@ class Output:
             elif log_path.name in left:
                 log = self._opened(of).log
                 self._sums.add_totals(log.totals)
+                self._paid.update(log.replay.paid)
                 torn += log.replay.torn_lines
                 in_flight += len(log.replay.in_flight)
         for name, path in left.items():

@@ -1,13 +1,15 @@
 """The write-ahead log of one range: a line per call sent and per outcome, so that a killed run loses neither.
 
 `sent` lines come before a call goes out, with the most that it may cost; `unsettled` lines say that a call's end stays
-unknown; an `outcome` line is a row's end. The log is written to the kernel at once: a killed process loses nothing of
-it, and rows paid for twice are at most those in flight.
+unknown; `paid` lines what an answer cost that is not the row's last; an `outcome` line is a row's end. The log is
+written to the kernel at once: a killed process loses nothing of it, and rows paid for twice are at most those in
+flight.
 """
 
 import errno
 import os
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from batchrun.storage.ranges import Range
 from batchrun.storage.sums import Sums
 
 _UNSEEN = -1
+LATEST = 4_000  # answers whose lengths a replay remembers
 _READ_BYTES = 4096  # most lines fit; a longer one takes a second read
 
 
@@ -29,6 +32,8 @@ class Replay:
         self.torn_lines = 0  # torn, damaged, or of rows that are not this range's
         self.end = 0  # of the last whole line [bytes]
         self.in_flight: dict[int, float] = {}  # rows sent without an end, with their worst cost [USD]
+        self.paid: dict[int, float] = {}  # rows without an outcome, with what was paid for them for certain [USD]
+        self.lengths: deque[int] = deque(maxlen=LATEST)  # of the latest answers [tokens]
         self.offsets = array("q", [_UNSEEN]) * of.rows
         self._of = of
         for line in lines:
@@ -51,11 +56,14 @@ class Replay:
             if not 0 <= place < self._of.rows:
                 return False
             self.in_flight.pop(outcome.row, None)
+            self.sums.unsettled_usd -= self.paid.pop(outcome.row, 0.0)
             if self.offsets[place] == _UNSEEN:  # the first of two counts, as it would have without a kill
                 self.offsets[place] = self.end
                 self.sums.add(outcome)
+                if outcome.stop_reason is not None:
+                    self.lengths.append(outcome.usage.output)
             return True
-        row = content.get("sent", content.get("unsettled"))
+        row = content.get("sent", content.get("unsettled", content.get("paid")))
         if row is None or not self._of.first_row <= row < self._of.stop_row:
             return False
         if "sent" in content:
@@ -63,6 +71,8 @@ class Replay:
         else:
             self.in_flight.pop(row, None)
             self.sums.unsettled_usd += content["usd"]
+            if "paid" in content:
+                self.paid[row] = self.paid.get(row, 0.0) + content["usd"]
         return True
 
 
@@ -115,6 +125,12 @@ class RangeLog:
         self._append(line_of(b'{"unsettled":%d,"usd":%.9f}' % (row, worst_usd)))
         self._sums.unsettled_usd += worst_usd
 
+    def paid(self, row: int, spent_usd: float) -> None:
+        """Note that a call for `row` cost `spent_usd`, and that another one goes out for it."""
+        self._append(line_of(b'{"paid":%d,"usd":%.9f}' % (row, spent_usd)))
+        self._sums.unsettled_usd += spent_usd
+        self.replay.paid[row] = self.replay.paid.get(row, 0.0) + spent_usd
+
     def append(self, outcome: Outcome) -> None:
         """Write a row's outcome, its only one."""
         place = outcome.row - self.range.first_row
@@ -124,6 +140,7 @@ class RangeLog:
         self._append(outcome_line(outcome))
         self._offsets[place] = start
         self._sums.add(outcome)
+        self._sums.unsettled_usd -= self.replay.paid.pop(outcome.row, 0.0)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcomes in row order, read from the file one by one.

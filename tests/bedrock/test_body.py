@@ -1,6 +1,7 @@
 """Request bodies of both APIs from one form, answers read back, and what is refused as no answer."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from batchrun.bedrock.body import (
     messages_from,
     read_converse_answer,
     read_invoke_answer,
+    resized,
 )
-from batchrun.records import Message, Prompt, Usage
+from batchrun.records import Message, Prompt, Request, Usage
 
 PROMPT = Prompt("Be brief.", (Message("user", "Grüße, 世界"), Message("assistant", "{")))
 SAMPLING = Sampling(max_tokens=256, temperature=0.0, top_p=None, stop_sequences=("END",))
@@ -30,6 +32,16 @@ def test_an_invoke_body_holds_the_prompt_and_what_was_chosen():
         "temperature": 0.0,
         "stop_sequences": ["END"],
     }
+
+
+@pytest.mark.parametrize("max_tokens", [1, 255, 64_000])
+def test_a_request_with_another_max_tokens_is_as_if_it_had_been_made_with_it(max_tokens):
+    request = Request(7, PROMPT, invoke_body(PROMPT, SAMPLING), 20, 256)
+    other = resized(request, max_tokens)
+
+    assert other.body == invoke_body(PROMPT, replace(SAMPLING, max_tokens=max_tokens))
+    assert (other.row, other.prompt, other.input_tokens, other.max_tokens) == (7, PROMPT, 20, max_tokens)
+    assert resized(other, 256) == request
 
 
 def test_converse_takes_the_same_prompt_in_its_own_form():

@@ -48,3 +48,17 @@ def test_a_plan_leaves_no_output(desk: Desk) -> None:
     desk.on_job("plan", "--show", "1")
 
     assert sorted(entry.name for entry in desk.path.iterdir()) == ["job.toml", "rows.parquet"]
+
+
+def test_auto_says_what_a_call_holds_at_first(desk: Desk) -> None:
+    auto = ("--set", "generation.max_tokens=auto", "--set", "generation.max_tokens_ceiling=4096")
+
+    assert "max_tokens, which begins at 512 and is learnt" in desk.on_job("plan", *auto).stdout
+    assert told(desk.on_job("plan", "--json", *auto))["max_tokens"]["ceiling"] == 4_096
+
+
+def test_auto_without_a_ceiling_says_what_to_do(desk: Desk) -> None:
+    result = desk.on_job("plan", "--set", "generation.max_tokens=auto")
+
+    assert result.exit_code == 2
+    assert 'generation.max_tokens_ceiling: required with max_tokens = "auto"' in result.stderr

@@ -97,6 +97,18 @@ def test_the_summary_is_text_on_stdout(endings: Endings, exit_code: int) -> None
     assert result.stderr == ""
 
 
+def test_auto_learns_and_says_so(desk: Desk) -> None:
+    auto = ("--set", "generation.max_tokens=auto", "--set", "generation.max_tokens_ceiling=4096")
+    result = desk.on_job("run", *auto)
+
+    assert result.exit_code == 0
+    assert "max_tokens learnt: 512, at most 4,096; 0 rows (0.0 %) sent again" in result.stdout
+
+    again = told(desk.on_job("run", "--json", *auto))  # nothing is left to send
+    assert again.keys() >= {*CONTRACT, "max_tokens", "estimates"}
+    assert (again["max_tokens"]["set"], again["max_tokens"]["learnt"]) == ("auto", None)
+
+
 def test_a_cost_cap_below_one_call_stops_the_run_resumably(desk: Desk) -> None:
     summary = told(desk.on_job("run", "--json", "--set", "limits.max_cost_usd=0.0000001"))
 

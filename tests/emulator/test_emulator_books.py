@@ -55,6 +55,7 @@ def test_each_pool_has_its_own_numbers():
             "throttled": 1,
             "answered": 1,
             "settled_tokens": charge,
+            "tenant_tokens": 0,
             "largest_hold_tokens": running.prompt.input_tokens + 500,
             "largest_minute_tokens": charge,
         }

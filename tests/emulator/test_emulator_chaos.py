@@ -98,6 +98,13 @@ def test_an_outage_takes_one_region_from_its_start_to_its_end():
     begun(bedrock, invoke(), now_s=20.0)
 
 
+def test_an_outage_of_every_region_at_once_is_an_outage_of_the_region_star():
+    bedrock = Bedrock(EmulatorSpec(outages=[{"region": "*", "to_s": 60}]))
+    for region in ("us-east-1", "us-west-2"):
+        refused(bedrock, invoke(region=region), 59.9)
+        begun(bedrock, invoke(region=region), 60.0)
+
+
 def test_a_region_that_is_not_enabled_is_an_outage_without_end():
     outage = {"region": "us-west-2", "kind": "UnrecognizedClientException"}
     bedrock = Bedrock(EmulatorSpec(outages=[outage]))

@@ -21,6 +21,14 @@ from batchrun.emulator.service import Bedrock
         ({"outages": [{"region": "us-east-1", "kind": "flood"}]}, "no fault kind 'flood'"),
         ({"outages": [{"region": "us-east-1", "from_s": 5, "to_s": 5}]}, "to_s = 5 must be above from_s = 5"),
         ({"pools": {"us-east-1/geo": {"tpn": 5}}}, "tpn"),
+        ({"window": "fixed", "edge_s": 60}, "less than 60"),
+        ({"window": "sliding", "edge_s": 5}, "edge_s = 5 is for window = \"fixed\", not 'sliding'"),
+        ({"global_pool": "one"}, "'per_region' or 'shared'"),
+        ({"tenants": [{"share": 0.5}]}, "pool"),
+        ({"tenants": [{"pool": "us-east-1/geo"}]}, "give tokens_per_minute or share, one of them"),
+        ({"tenants": [{"pool": "us-east-1/geo", "share": 0.5, "tokens_per_minute": 5}]}, "one of them"),
+        ({"tenants": [{"pool": "us-east-1/geo", "share": 1.5}]}, "less than or equal to 1"),
+        ({"tenants": [{"pool": "us-east-1/geo", "share": 1, "from_s": 9, "to_s": 8}]}, "to_s = 8 must be above"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(keys, words):
@@ -33,6 +41,12 @@ def test_a_wrong_key_or_value_is_named(keys, words):
     [
         ({"pools": {"us-east-1/geos": {"tpm": 5}}}, "no pool 'us-east-1/geos'; the card claude-haiku-4-5 has"),
         ({"outages": [{"region": "us-east-9"}]}, "no source Region 'us-east-9'"),
+        ({"tenants": [{"pool": "us-east-1/geos", "share": 0.5}]}, "emulator.tenants: no pool 'us-east-1/geos'; the"),
+        ({"pools": {"global": {"tpm": 5}}}, "emulator.pools: no pool 'global'; the card"),
+        (
+            {"global_pool": "shared", "pools": {"us-east-1/global": {"tpm": 5}}},
+            "no pool 'us-east-1/global' with global_pool = 'shared'; the card claude-haiku-4-5 has global, ",
+        ),
     ],
 )
 def test_a_pool_or_region_that_the_card_lacks_is_named(keys, words):

@@ -95,6 +95,14 @@ def test_the_edges_of_a_fixed_window_can_lie_anywhere():
     assert meter.room(now_s=72.5) == 1_000
 
 
+def test_the_first_minute_of_a_window_with_an_edge_elsewhere_ends_at_that_edge():
+    meter = FixedWindow(1_000, edge_s=12.5)
+    meter.take(1_000, now_s=0.0)
+
+    assert meter.room(now_s=12.4) == 0
+    assert meter.room(now_s=12.5) == 1_000
+
+
 def test_debt_is_carried_over_the_edge_of_a_fixed_window():
     meter = FixedWindow(1_000)
     hold = meter.take(900, now_s=10.0)

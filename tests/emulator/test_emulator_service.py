@@ -56,6 +56,22 @@ def test_a_call_that_does_not_fit_is_throttled_and_takes_nothing():
     assert room(bedrock) == 1_000
 
 
+def test_a_shared_global_pool_is_one_for_all_source_regions():
+    bedrock = Bedrock(EmulatorSpec(tpm=1_000, global_pool="shared"))
+    begun(bedrock, invoke(model_id=GLOBAL_ID, region="us-east-1", max_tokens=900))
+
+    refused(bedrock, invoke(model_id=GLOBAL_ID, region="eu-west-2", max_tokens=900))
+    begun(bedrock, invoke(region="us-east-1", max_tokens=900))  # geo pools stay as they are
+
+    assert bedrock.books.stats()["pools"]["global"]["throttled"] == 1
+
+
+def test_a_shared_global_pool_has_a_quota_of_its_own():
+    bedrock = Bedrock(EmulatorSpec(tpm=1_000, global_pool="shared", pools={"global": {"tpm": 5_000}}))
+
+    assert room(bedrock, "eu-west-2/global") == 5_000
+
+
 def test_the_request_quota_has_words_of_its_own():
     bedrock = Bedrock(EmulatorSpec(rpm=2))
     begun(bedrock, invoke("one"))

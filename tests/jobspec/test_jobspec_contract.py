@@ -46,9 +46,6 @@ IN_FORCE = {
 }
 
 LATER = [
-    ("generation.max_tokens", "auto", B),
-    ("generation.max_tokens_ceiling", 4_096, B),
-    ("quota.share", 0.5, B),
     ("input.path", "s3://bucket/reviews", C),
     ("input.path", ["a.parquet", "S3://bucket/b"], C),
     ("output.path", "s3://bucket/out", C),

@@ -40,7 +40,7 @@ BOUNDS = [
     ("generation.max_tokens", 512.0, INT),
     ("generation.max_tokens", True, INT),
     ("generation.max_tokens", "512", f"{INT}, without quotes"),
-    ("generation.max_tokens", "many", INT),
+    ("generation.max_tokens", "many", f'{INT} or "auto"'),
     ("generation.max_tokens", 2**63, "must be ≤ 9223372036854775807"),
     ("generation.temperature", -0.1, "must be ≥ 0.0"),
     ("generation.temperature", 1.5, "must be ≤ 1.0"),
@@ -188,6 +188,52 @@ def test_the_id_is_not_kept_twice(refusal):
 def test_temperature_and_top_p_exclude_each_other(refusal):
     assert refusal(**{"generation.temperature": 0.5, "generation.top_p": 0.9}) == [
         "x.toml: generation.top_p = 0.9: give generation.temperature or generation.top_p: the model takes one of them"
+    ]
+
+
+AUTO_ALONE = (
+    'x.toml: generation.max_tokens_ceiling: required with max_tokens = "auto": the longest answer that a row may get, '
+    "for example max_tokens_ceiling = 4096"
+)
+
+
+def test_max_tokens_may_be_learnt_below_a_ceiling(build):
+    generation = build(**{"generation.max_tokens": "auto", "generation.max_tokens_ceiling": 4_096}).generation
+
+    assert (generation.max_tokens, generation.longest) == ("auto", 4_096)
+
+
+def test_a_fixed_max_tokens_is_the_longest_answer(build):
+    assert build(**{"generation.max_tokens": 300}).generation.longest == 300
+
+
+def test_auto_needs_a_ceiling(refusal):
+    assert refusal(**{"generation.max_tokens": "auto"}) == [AUTO_ALONE]
+
+
+def test_a_ceiling_without_auto_is_refused_with_what_to_do(refusal):
+    assert refusal(**{"generation.max_tokens_ceiling": 4_096}) == [
+        (
+            "x.toml: generation.max_tokens_ceiling = 4096: has no effect with max_tokens = 512: leave it out, "
+            'or set max_tokens = "auto"'
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "rule"),
+    [(0, "must be ≥ 1"), (4_096.0, INT), ("4096", f"{INT}, without quotes"), (True, INT), ("auto", INT)],
+)
+def test_a_ceiling_is_a_number_of_tokens(refusal, ceiling, rule):
+    [line] = refusal(**{"generation.max_tokens": "auto", "generation.max_tokens_ceiling": ceiling})
+
+    assert line.startswith("x.toml: generation.max_tokens_ceiling = ")
+    assert line.endswith(f": {rule}")
+
+
+def test_a_wrong_max_tokens_is_said_once_whatever_the_ceiling(refusal):
+    assert refusal(**{"generation.max_tokens": 0, "generation.max_tokens_ceiling": 5}) == [
+        "x.toml: generation.max_tokens = 0: must be ≥ 1"
     ]
 
 

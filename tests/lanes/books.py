@@ -6,6 +6,7 @@ from batchrun.lanes.admission import Admission, Admissions, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.lane import Lane
+from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool, Quota
 from batchrun.lanes.router import Router
 from batchrun.lanes.trial import Trial
@@ -13,6 +14,8 @@ from batchrun.records import Message, Prompt, Request
 
 PRICES = {"global": Prices(1.0, 5.0, 1.25, 2.0, 0.1), "geo": Prices(1.1, 5.5, 1.375, 2.2, 0.11)}
 MIDNIGHT_S = 86_400.0
+# Refusals that come back at once, so that calls at one instant are none too many.
+AT_ONCE = Metering(day_ends_at_s=MIDNIGHT_S, round_trip_s=0.0)
 
 TOKENS = classify("ThrottlingException", 429, "Too many tokens, please wait before trying again.")
 REQUESTS = classify("ThrottlingException", 429, "Too many requests, please wait before trying again.")
@@ -55,10 +58,7 @@ def admissions(
 ) -> Admissions:
     """Return the books over one lane per name in `quotas`, each with a pool of its own."""
     lanes = [lane(name) for name in quotas]
-    pools = {
-        one.pool: Pool(one.pool, quota, day_ends_at_s=MIDNIGHT_S)
-        for one, quota in zip(lanes, quotas.values(), strict=True)
-    }
+    pools = {one.pool: Pool(one.pool, quota, AT_ONCE) for one, quota in zip(lanes, quotas.values(), strict=True)}
     price = {name: prices.input for name, prices in PRICES.items()}
     budgets = Budgets(
         InFlightLimit(in_flight, connections=1_000, first_cost=1_000.0),

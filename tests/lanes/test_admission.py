@@ -109,7 +109,7 @@ def test_a_call_whose_worst_case_exceeds_the_cap_is_not_let_in():
 def test_a_call_that_was_cancelled_keeps_quota_and_dollars():
     books, row = admissions(ONE), trial()
     admission = admitted(books, row, 0.0)
-    books.abandoned(admission)
+    books.abandoned(admission, 0.0)
 
     assert taken(books) == (0, 0, 0, 0.0)
     assert books.budgets.dollars.spent_usd == admission.worst_usd
@@ -256,7 +256,7 @@ def test_throttles_by_busy_pools_never_make_a_row_unsendable():
     admitted(books, trial(2), 1.0)  # stays out: the pool is never idle
     row, now_s = trial(1, hold=2_000), 1.0
     for _ in range(50):
-        now_s += 30
+        now_s += 90
         assert books.faulted(admitted(books, row, now_s), row, TOKENS, now_s + 0.1) is Next.ELSEWHERE
 
 
@@ -324,7 +324,7 @@ def test_after_any_admissions_and_ends_nothing_stays_taken(steps):
         if how == "answered":
             books.answered(admission, row, Usage(90, 30), now_s)
         elif how == "abandoned":
-            books.abandoned(admission)
+            books.abandoned(admission, 0.0)
         elif how == "withdrawn":
             books.withdrawn(admission, now_s)
         else:

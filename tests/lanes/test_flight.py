@@ -2,8 +2,9 @@
 
 import pytest
 
-from batchrun.lanes.flight import FIRST_LATENCY_S, HEADROOM, LEAST, MOST, REFRESH_S, InFlightLimit
+from batchrun.lanes.flight import HEADROOM, LEAST, MOST, REFRESH_S, InFlightLimit
 from batchrun.lanes.pool import Pool, Quota
+from tests.lanes.books import AT_ONCE
 
 
 def limit(fixed: int | None = None, *, connections: int = 10_000, first_cost: float = 1_000.0) -> InFlightLimit:
@@ -11,7 +12,7 @@ def limit(fixed: int | None = None, *, connections: int = 10_000, first_cost: fl
 
 
 def pools(*quotas: Quota) -> list[Pool]:
-    return [Pool(str(place), quota) for place, quota in enumerate(quotas)]
+    return [Pool(str(place), quota, AT_ONCE) for place, quota in enumerate(quotas)]
 
 
 def grown(bound: InFlightLimit, over: list[Pool]) -> int:
@@ -30,16 +31,24 @@ def test_a_number_in_the_job_file_is_taken_as_it_is():
     assert limit(3).calls(pools(Quota(5_000_000)), 0.0) == 3
 
 
-def test_the_bound_is_twice_the_rate_times_the_latency():
-    one = pools(Quota(tokens_per_minute=600_000))  # 10,000 tokens/s, at 1,000 a call: 10 calls/s
+def test_a_whole_minutes_quota_may_be_in_flight():
+    one = pools(Quota(tokens_per_minute=120_000))  # 2,000 tokens/s, at 1,000 a call: 2 calls/s
 
-    assert grown(limit(), one) == HEADROOM * 10 * FIRST_LATENCY_S
+    assert grown(limit(), one) == 120
+
+
+def test_where_calls_take_long_the_bound_is_twice_the_rate_times_the_latency():
+    bound = limit()
+    for _ in range(400):
+        bound.answered(1_000.0, 45.0)
+
+    assert grown(bound, pools(Quota(tokens_per_minute=120_000))) == pytest.approx(HEADROOM * 2 * 45.0, abs=1)
 
 
 def test_pools_add_up_and_the_tighter_of_tokens_and_requests_counts():
-    both = pools(Quota(600_000), Quota(600_000, requests_per_minute=300))  # 10/s and 5/s
+    both = pools(Quota(120_000), Quota(120_000, requests_per_minute=60))  # 2/s and 1/s
 
-    assert grown(limit(), both) == HEADROOM * 15 * FIRST_LATENCY_S
+    assert grown(limit(), both) == 180
 
 
 def test_a_pool_of_unknown_quota_sets_no_bound_of_its_own():
@@ -57,14 +66,14 @@ def test_connections_bound_it():
 def test_costs_and_latency_are_learnt_from_answers():
     bound = limit()
     for _ in range(400):
-        bound.answered(500.0, 4.0)  # half the cost, twice the latency: four times the calls
+        bound.answered(500.0, 4.0)  # half the cost: twice the calls
 
-    assert grown(bound, pools(Quota(600_000))) == pytest.approx(HEADROOM * 20 * 4.0, abs=1)
+    assert grown(bound, pools(Quota(120_000))) == pytest.approx(240, abs=1)
 
 
 def test_the_bound_is_worked_out_four_times_a_second():
     bound = limit()
-    small = pools(Quota(60_000))  # 1 call/s of 2 s
+    small = pools(Quota(6_000))  # 6 calls a minute
     before = grown(bound, small)
 
     assert bound.calls(pools(Quota()), 4.9) == before == LEAST

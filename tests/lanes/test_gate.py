@@ -91,12 +91,12 @@ def test_the_lowest_row_number_goes_first():
 def test_time_alone_lets_the_next_row_in():
     async def play(entrance, rows):
         for number in range(3):
-            rows.start_soon(entrance.enter, trial(number, hold=1_000))
+            rows.start_soon(entrance.enter, trial(number, hold=900))
         await anyio.sleep(100)
 
     entrance = at_the_gate(admissions({GEO: tpm(2_000)}), play)
 
-    assert entrance.let_in == [(0, 0.0), (1, 0.0), (2, 60.0)]
+    assert entrance.let_in == [(0, 0.0), (1, 0.0), (2, pytest.approx(21.0))]  # 700 missing at 2,000 a minute
 
 
 def test_an_earlier_opening_wakes_the_line_before_the_later_one_it_slept_for():
@@ -104,13 +104,13 @@ def test_an_earlier_opening_wakes_the_line_before_the_later_one_it_slept_for():
         rows.start_soon(entrance.enter, trial(0, hold=1_000))
         rows.start_soon(entrance.enter, trial(1, hold=1_000))
         await anyio.sleep(10)  # row 1 sleeps until 60 s
-        entrance.books.faulted(entrance.calls[0], trial(0), TOKENS, entrance.clock.now_s())
-        entrance.gate.admit_ready()  # the hold came back, and the pool is closed for half a second
+        entrance.books.withdrawn(entrance.calls[0], entrance.clock.now_s())
+        entrance.gate.admit_ready()  # the hold came back
         await anyio.sleep(10)
 
     entrance = at_the_gate(admissions({GEO: tpm(1_000)}), play)
 
-    assert entrance.let_in == [(0, 0.0), (1, 10.5)]
+    assert entrance.let_in == [(0, 0.0), (1, 10.0)]
 
 
 def test_a_large_row_at_the_front_is_not_overtaken():
@@ -122,7 +122,8 @@ def test_a_large_row_at_the_front_is_not_overtaken():
 
     entrance = at_the_gate(admissions({GEO: tpm(1_000)}), play)
 
-    assert entrance.let_in == [(0, 0.0), (1, 60.0), (2, 60.0)]
+    # 500 are missing at 1,000 a minute; then 10 more come back in 0.6 s.
+    assert entrance.let_in == [(0, 0.0), (1, pytest.approx(30.0)), (2, pytest.approx(30.6))]
 
 
 def test_a_cancelled_row_at_the_front_lets_those_behind_it_go():

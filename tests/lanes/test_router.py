@@ -7,7 +7,7 @@ import pytest
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.pool import Pool, Quota
 from batchrun.lanes.router import Router, Wait
-from tests.lanes.books import TOKENS, lane, tpm
+from tests.lanes.books import AT_ONCE, TOKENS, lane, tpm
 
 PRICE = {"global": 1.0, "geo": 1.1}
 GEO, EAST2, GLOBAL = "us@us-east-1", "us@us-east-2", "global@us-east-1"
@@ -15,7 +15,7 @@ GEO, EAST2, GLOBAL = "us@us-east-1", "us@us-east-2", "global@us-east-1"
 
 def router(quotas: dict[str, Quota]) -> Router:
     lanes = [lane(name) for name in quotas]
-    return Router(lanes, {one.pool: Pool(one.pool, quotas[one.name]) for one in lanes}, PRICE)
+    return Router(lanes, {one.pool: Pool(one.pool, quotas[one.name], AT_ONCE) for one in lanes}, PRICE)
 
 
 def use(of: Router, name: str, tokens: float, now_s: float = 0.0) -> None:
@@ -62,7 +62,7 @@ def test_pools_of_unknown_quota_share_the_calls_in_flight():
 
 def test_within_a_pool_the_lane_with_the_fewest_calls_comes_first():
     lanes = [lane(GLOBAL, pool="global"), lane("global@us-east-2", pool="global")]
-    shared = Router(lanes, {"global": Pool("global", tpm(1_000))}, PRICE)
+    shared = Router(lanes, {"global": Pool("global", tpm(1_000), AT_ONCE)}, PRICE)
     shared.breakers[lanes[0]].in_flight = 1
 
     assert shared.choose(100, 0.0) == lanes[1]
@@ -73,7 +73,7 @@ def test_when_all_pools_are_closed_the_row_waits_for_the_earliest():
     use(lanes, EAST2, 1_000, now_s=0.0)
     use(lanes, GEO, 1_000, now_s=7.0)
 
-    assert lanes.choose(500, 8.0) == Wait(60.0, for_quota=True)
+    assert lanes.choose(500, 8.0) == Wait(pytest.approx(30.0), for_quota=True)
 
 
 def test_a_blocked_pool_is_never_waited_for():
@@ -95,7 +95,7 @@ def test_a_row_too_large_for_a_pool_does_not_go_there_while_another_could_take_i
     lanes = router({GEO: tpm(10_000), EAST2: tpm(1_000)})
     use(lanes, GEO, 9_000)
 
-    assert lanes.choose(5_000, 0.0) == Wait(60.0)  # east-2 is empty, and too small
+    assert lanes.choose(5_000, 0.0) == Wait(pytest.approx(24.0))  # east-2 is empty, and too small
 
 
 def test_a_region_that_is_closed_closes_its_lanes_only():

@@ -234,7 +234,7 @@ def test_the_use_case_form_ends_the_run_with_exit_4(tmp_path):
 
 def test_an_expired_token_is_refreshed_once_and_the_run_goes_on(tmp_path):
     spec = job(tmp_path, numbered(300), limits={"max_failed": 0.1}, emulator={"tpm": 60_000, "rtt_ms": 20})
-    ended = rehearse(spec, EmulatedTransport(Bedrock(spec.emulator), expire_at_s=[2.0, 62.0]))
+    ended = rehearse(spec, EmulatedTransport(Bedrock(spec.emulator), expire_at_s=[2.0, 32.0]))
 
     assert ended.code == 0
     assert ended.transport.refreshed == 2  # one for each time, whatever the number of calls that were refused

@@ -58,8 +58,8 @@ def test_the_run_takes_about_as_long_as_its_tokens_need_at_the_quota(ended):
 
 
 def test_no_pool_settles_much_more_than_its_quota_in_a_minute(ended):
-    # The last calls of a minute settle above their holds: 18 calls of at most 1,000 tokens above.
-    assert all(pool["largest_minute_tokens"] <= 2 * QUOTA for pool in ended.stats["pools"].values())
+    # A bucket may hold one quota and takes in another; the last calls settle above their holds, by up to 1,000 each.
+    assert all(pool["largest_minute_tokens"] <= 2.5 * QUOTA for pool in ended.stats["pools"].values())
 
 
 def test_the_table_of_lanes_adds_up_to_the_books_of_the_emulator(ended):

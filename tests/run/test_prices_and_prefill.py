@@ -168,5 +168,4 @@ def test_rows_that_fail_at_once_do_not_come_back_at_one_instant(tmp_path):
 
     assert ended.code == 0
     assert len({round(wait_s, 6) for wait_s in transport.waits_s}) == 200
-    assert sorted(tenths) == list(range(10))
-    assert all(5 <= rows <= 40 for rows in tenths.values())  # full jitter below 1 s: about 20 in each tenth
+    assert all(5 <= tenths[tenth] <= 40 for tenth in range(10))  # full jitter below 1 s: about 20 in each tenth

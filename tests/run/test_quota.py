@@ -98,7 +98,7 @@ def test_requests_per_minute_are_kept_to(tmp_path):
 
     assert ended.code == 0
     assert 120 <= ended.wall_s <= 130
-    assert ended.stats["throttled"] == 0
+    assert ended.stats["throttled"] <= 8  # tests whether it is a bucket
 
 
 def test_a_requests_quota_that_nobody_told_is_found_out(tmp_path):

@@ -215,3 +215,43 @@ def test_a_full_disk_leaves_no_half_line_and_the_log_goes_on(path: Path) -> None
     assert done.stdout == "OSError False\nOSError False\n"
     replay = read_log(path, OF)
     assert (replay.torn_lines, replay.sums.rows) == (0, 2)
+
+
+# Answers that are paid for and are not their row's last
+
+
+def test_what_was_paid_counts_until_the_outcome_that_contains_it(path: Path) -> None:
+    log = RangeLog(path, OF)
+    log.sent(101, 0.5)
+    log.paid(101, 0.125)
+
+    assert log.totals.unsettled_usd == 0.125
+    log.append(outcome(101, cost_usd=0.375))  # 0.125 and 0.25
+    assert (log.totals.cost_usd, log.totals.unsettled_usd) == (0.375, 0.0)
+    log.close()
+    assert (read_log(path, OF).sums.unsettled_usd, read_log(path, OF).paid) == (0.0, {})
+
+
+def test_what_was_paid_before_a_kill_is_found_again(path: Path) -> None:
+    log = RangeLog(path, OF)
+    for cost_usd in (0.125, 0.25):
+        log.sent(101, 0.5)
+        log.paid(101, cost_usd)
+    log.close()
+
+    log = RangeLog(path, OF)
+    assert (log.replay.paid, log.replay.in_flight) == ({101: 0.375}, {})
+    assert log.totals.unsettled_usd == 0.375
+    log.append(outcome(101, cost_usd=0.625))
+    assert (log.totals.cost_usd, log.totals.unsettled_usd) == (0.625, 0.0)
+    log.close()
+
+
+def test_a_replay_knows_the_lengths_of_answers_and_of_nothing_else(path: Path) -> None:
+    log = RangeLog(path, OF)
+    log.append(outcome(100, usage=Usage(10, 60)))
+    log.append(failure(101))
+    log.append(outcome(102, usage=Usage(10, 70), status=Status.TRUNCATED, stop_reason="max_tokens"))
+    log.close()
+
+    assert list(read_log(path, OF).lengths) == [60, 70]

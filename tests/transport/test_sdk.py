@@ -8,7 +8,7 @@ import anyio
 import pytest
 from aiohttp import web
 
-from batchrun.bedrock.body import Sampling, invoke_body
+from batchrun.bedrock.body import Sampling, invoke_body, resized
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.faults import Action, Fault
 from batchrun.bedrock.sdk import SdkTransport, Wire, read_timeout_s
@@ -49,6 +49,25 @@ async def test_both_apis_bring_the_same_answer(api: str) -> None:
     assert (answer.stop_reason, answer.usage.output) == ("end_turn", 12)
     assert answer.request_id is not None
     assert answer.request_id.startswith("emulated-")
+
+
+@pytest.mark.parametrize("api", ["invoke", "converse"])
+async def test_a_request_may_have_a_smaller_max_tokens_than_others(api: str) -> None:
+    async with emulator() as started, SdkTransport(at(started), Wire(api, SAMPLING, 16)) as transport:
+        answer = await transport.send(US, "us-east-1", resized(request(), 5))
+
+    assert isinstance(answer, Completion)
+    assert (answer.stop_reason, answer.usage.output) == ("max_tokens", 5)
+
+
+async def test_a_request_with_a_smaller_max_tokens_is_given_up_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchrun.bedrock.sdk.LEAST_READ_TIMEOUT_S", 0.05)
+    wire = Wire("invoke", Sampling(max_tokens=64_000), 16)  # whose answers may take 42 minutes
+    async with emulator() as started, SdkTransport(at(started), wire) as transport:
+        fault = await transport.send(US, "us-east-1", resized(request("Hello [[fault=hang]]"), 1))
+
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.maybe_billed) == ("ReadTimeout", True)
 
 
 # What the wire sends, and what the runner makes of it: BEDROCK's error table, row by row.

@@ -1,0 +1,199 @@
+"""A mirror of one metered dimension of a pool, tokens or requests: two readings of it, corrected by its refusals.
+
+Nobody outside AWS knows whether a minute is metered as a bucket or as a window. The level reads the charges as a bucket
+would, the minute as a window would. The level always holds; the minute holds unless calls that it forbids are let
+through. `docs/quota.md` tells why, with the sums.
+"""
+
+from dataclasses import dataclass
+from math import inf
+
+from batchrun.lanes.doubt import Doubt
+from batchrun.lanes.level import Level
+from batchrun.lanes.meter import Charge
+from batchrun.lanes.metering import Metering
+from batchrun.lanes.minute import Minute
+from batchrun.lanes.unconfirmed import Unconfirmed
+
+PAUSE_S = 0.5  # after a refusal that the minute nearly foresaw
+ENOUGH = 3  # calls let through in a row that the minute forbade: it is out of force until the next refusal
+LONGEST_RETRY_AFTER_S = 300.0  # no throttle of Bedrock's was seen with a Retry-After; a gateway's is taken up to this
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one call holds of the dimension until it is settled; `beyond` if the minute forbade it."""
+
+    cost: float
+    at_s: float
+    charge: Charge
+    beyond: bool
+
+
+class Mirror:
+    """What may be charged now, as far as charges and refusals tell; amounts are quota tokens, or requests."""
+
+    def __init__(self, per_minute: float | None, metering: Metering, *, slack: float, cautious: bool) -> None:
+        """Take the quota, None if unknown, and the share of a call's cost by which its estimate may be off.
+
+        `cautious` begins with few calls also where no quota is known.
+        """
+        self.minute = Minute(per_minute, metering.skew_s, slack)
+        self._level = Level(per_minute)
+        self._doubt = Doubt(metering.day_ends_at_s)
+        self._unconfirmed = Unconfirmed(metering.round_trip_s)
+        self._limited = per_minute is not None
+        self._cautious = cautious
+        self._like_a_bucket = False  # calls that the minute forbade were let through of late
+        self._refused_at_s = -inf
+        self._closed_until_s = 0.0
+        self.told_wrong_at_s: float | None = None  # when a refusal first came far below the number
+        self._pinned_level = False  # by the refusal that began this episode, and so by the rest of its flight
+        self._lowered_minute = False
+
+    def __repr__(self) -> str:
+        return f"Mirror({self.minute}, {self._level}, {self._doubt}, {self._unconfirmed})"
+
+    def rate_per_s(self) -> float | None:
+        """Return what is believed to come back each second, None if unknown."""
+        return self._level.rate_per_s
+
+    def room(self, now_s: float) -> float:
+        """Return the free share of what a minute is believed to take; 1.0 where no limit is known."""
+        limit = self.minute.per_minute
+        return 1 - self.minute.used(now_s) / limit if limit else 1.0
+
+    def rested_at(self, now_s: float) -> float:
+        """Return when nothing will have been charged for a minute and no debt is left, if nothing more is charged."""
+        return max(self._closed_until_s, self.minute.empty_at(now_s), self._level.ready_at(0.0, now_s))
+
+    def ready_at(self, cost: float, now_s: float) -> float:
+        """Return the earliest time [s] at which `cost` may be charged."""
+        if not self._limited:
+            return self._first_calls_at(now_s)
+        self._confirm(now_s)
+        # Until a refusal says otherwise the number is believed: what it brings in each round trip needs no trial.
+        believed_per_s = (self._level.rate_per_s or 0.0) / cost if self._refused_at_s == -inf else 0.0
+        few_s = self._unconfirmed.ready_at(now_s, believed_per_s)
+        ready_s = max(self._level.ready_at(cost, now_s), few_s, self._closed_until_s)
+        if not self.minute.fits(cost, now_s):
+            tested_s = max(self._doubt.at(now_s), self._unconfirmed.ready_beyond_at(now_s))
+            if tested_s > ready_s:
+                ready_s = max(ready_s, min(tested_s, self.minute.ready_at(cost, now_s)))
+        return max(ready_s, now_s)
+
+    def feels_its_way(self, now_s: float) -> bool:
+        """Tell whether calls are held back only by being the first: none was refused yet, few are known to pass."""
+        return self._refused_at_s == -inf and self._unconfirmed.ready_at(now_s) > now_s
+
+    def hold(self, cost: float, now_s: float) -> Held:
+        """Charge a call at admission."""
+        beyond = False
+        if self._limited:
+            beyond = self.minute.forbids(cost, now_s)
+        if self._limited or self._cautious:
+            self._unconfirmed.sent(now_s, beyond=beyond)
+        self._level.charge(cost, now_s)
+        return Held(cost, now_s, self.minute.hold(cost, now_s), beyond)
+
+    def settle(self, held: Held, cost: float, now_s: float) -> None:
+        """Correct a hold to what the call came to; 0 gives it back."""
+        self._level.correct(cost - held.cost, now_s)
+        self.minute.settle(held.charge, cost, now_s)
+        if cost and held.at_s > self._refused_at_s:
+            self.minute.seen(now_s)
+
+    def withdraw(self, held: Held, now_s: float) -> None:
+        """Give back the hold of a call that tells nothing of the quota."""
+        self.settle(held, 0.0, now_s)
+        self.forget(held)
+
+    def forget(self, held: Held) -> None:
+        """Leave a call's charge, and take its passing for no sign of anything: it failed for other reasons."""
+        if held.at_s > self._refused_at_s:
+            self._unconfirmed.forget(held.at_s, beyond=held.beyond)
+
+    def refuse(self, held: Held, now_s: float, retry_after_s: float | None = None) -> None:
+        """Take a refusal: give the hold back, and correct what had foretold that the call would pass."""
+        seen_per_s = self.minute.used(now_s) / max(self.minute.age_s(now_s), 1.0)
+        self.settle(held, 0.0, now_s)
+        self._unconfirmed.refusal_took(now_s - held.at_s)
+        self.forget(held)
+        self._closed_until_s = max(self._closed_until_s, now_s + min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
+        self._limited = True
+        if held.at_s <= self._refused_at_s:
+            self._refused_in_flight(held.cost, now_s)
+            return
+        self._confirm(now_s)
+        self._begin_episode(held, seen_per_s, now_s)
+        self._unconfirmed.start_again()
+        self._refused_at_s = now_s
+
+    def _first_calls_at(self, now_s: float) -> float:
+        """Return when a call may go of a dimension that is not known to be limited at all."""
+        if not self._cautious:
+            return now_s
+        self._unconfirmed.confirm(now_s)
+        return max(now_s, self._unconfirmed.ready_at(now_s))
+
+    def _confirm(self, now_s: float) -> None:
+        """Take what no refusal came for: the level stands, and the minute is wrong where it had forbidden calls."""
+        before = self._unconfirmed.passed_beyond
+        self._unconfirmed.confirm(now_s)
+        in_a_row = self._unconfirmed.passed_beyond
+        if in_a_row > before == 0 and self._doubt.edge_s is not None:
+            self.minute.turn(self._doubt.edge_s)
+            self._unconfirmed.passed_beyond = 0
+            self._doubt.found_edge(now_s)
+            self._level.stands()
+        elif in_a_row > before:
+            enough = before < ENOUGH <= in_a_row
+            self._doubt.went_well(now_s, enough=enough)
+            if enough:
+                self.minute.stretch(now_s)
+            self._level.stands()
+            self._like_a_bucket = self._like_a_bucket or enough
+
+    def _begin_episode(self, held: Held, seen_per_s: float, now_s: float) -> None:
+        """Correct the readings by a refusal that is none of an earlier flight's."""
+        cost, passed = held.cost, self._unconfirmed.passed
+        self._pinned_level = self._lowered_minute = False
+        if not self.minute.was_nearly_full(now_s) and self.minute.turn_back():
+            self._doubt.failed(now_s)  # a window only seemed to turn
+        elif held.beyond and not self._unconfirmed.passed_beyond:
+            # The minute foresaw it: right so far, and what the level lost by an earlier refusal was none of a bucket's.
+            self._like_a_bucket = False
+            self._level.unpin(now_s)
+            self._doubt.failed(now_s)
+        elif held.beyond:
+            # The level alone had been right for a while: it is lower than it seemed.
+            self._pin_level(cost, seen_per_s, now_s, measure=True)
+            self._doubt.again(now_s)
+        elif self.minute.was_nearly_full(now_s) and not self._like_a_bucket:
+            self._lowered_minute = True
+            self.minute.full_early(cost, now_s)
+            self._closed_until_s = max(self._closed_until_s, now_s + PAUSE_S)
+            self._doubt.postpone(now_s)
+        else:
+            # Neither reading foresaw it.
+            nearly = self.minute.was_nearly_full(now_s)
+            self._lowered_minute = True
+            if nearly:
+                self.minute.full_early(cost, now_s)
+                self._doubt.again(now_s)
+            else:
+                self.told_wrong_at_s = self.told_wrong_at_s or now_s
+                self.minute.wrong(cost, now_s)
+                self._doubt.start_again(now_s)
+            self._pin_level(cost, seen_per_s, now_s, measure=passed > 0)
+
+    def _refused_in_flight(self, cost: float, now_s: float) -> None:
+        """Take a refusal of a call sent before the last refusal came: it cuts nothing, what it held is gone again."""
+        if self._pinned_level:
+            self._level.repin(cost, now_s)
+        if self._lowered_minute:
+            self.minute.lower(cost, now_s)
+
+    def _pin_level(self, cost: float, seen_per_s: float, now_s: float, *, measure: bool) -> None:
+        self._pinned_level = True
+        self._level.pin(cost, seen_per_s, now_s, measure=measure)
