@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from math import ceil
 from typing import Any
 
 from batchrun.lanes.pool import Pool
@@ -83,8 +82,8 @@ def run_summary(
 
 
 def _quota_used(pools: Iterable[Pool], wall_s: float) -> dict[str, float | None]:
-    """Return each pool's settled tokens as a share of its quota of the minutes that the run began."""
-    minutes = max(ceil(wall_s / 60), 1)
+    """Return each pool's settled tokens as a share of what it could give: a full meter, and what came back since."""
+    minutes = 1 + wall_s / 60
     quotas = {pool: pool.quota.tokens_per_minute for pool in pools}
     return {
         pool.name: round(pool.settled_tokens / (quota * minutes), 4) if quota else None

@@ -1,7 +1,6 @@
 """The pools' mirror of Bedrock's meter against the emulator's own books, which share no code with it."""
 
 from importlib import resources
-from math import ceil
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ ROWS = 40
 
 def settled_by_us(ended: Rehearsal) -> float:
     """Return what our pools settled [quota tokens]: the share of the quota that the summary tells, taken back."""
-    minutes = max(ceil(ended.summary["wall_s"] / 60), 1)
+    minutes = 1 + ended.summary["wall_s"] / 60
     return sum(lane["quota_used"] * QUOTA * minutes for lane in ended.summary["lanes"])
 
 
