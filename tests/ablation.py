@@ -50,7 +50,10 @@ VARIANTS = (
     Variant("no level: the minute alone", (("level.Level.ready_at", _at_once),)),
     Variant("no minute: the level alone", (("minute.Minute.fits", _yes),)),
     Variant("the minute is never tested", (("doubt.Doubt.at", _never),)),
-    Variant("windows are not seen to turn", (("minute.Minute.turn", _nothing),)),
+    Variant(
+        "no window is ever seen to turn",
+        (("minute.Minute.hold", TrailingMinute.hold), ("doubt.ALIGNED_ABOVE_S", inf)),
+    ),
     Variant("no window begins at the first call", (("minute.Minute.hold", TrailingMinute.hold),)),
     Variant("tests not at full minutes", (("doubt.ALIGNED_ABOVE_S", inf),)),
     Variant("tests do not grow rarer", (("doubt.LONGEST_WAIT_S", 30.0),)),

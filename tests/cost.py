@@ -27,6 +27,7 @@ from batchrun.jobspec import JobSpec
 from batchrun.lanes.admission import Admission, Admissions, Budgets, Refused
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
 from batchrun.lanes.flight import InFlightLimit
+from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool, Quota
 from batchrun.lanes.router import Router
 from batchrun.lanes.trial import Trial
@@ -173,7 +174,9 @@ def measure_books(load: Load) -> None:
 def books(spec: JobSpec) -> Admissions:
     """Return the books of a job as a run makes them."""
     ready = make_ready(spec, ())
-    pools = {name: Pool(name, Quota(quota.tokens_per_minute), skew_s=0.35) for name, quota in ready.quotas.items()}
+    pools = {
+        name: Pool(name, Quota(quota.tokens_per_minute), Metering(skew_s=0.1)) for name, quota in ready.quotas.items()
+    }
     budgets = Budgets(
         InFlightLimit(None, connections=10_000, first_cost=MAX_TOKENS), DollarBudget(None), RetryBudget(0.2), 6
     )
