@@ -36,9 +36,7 @@ from tests.virtual import run_virtual
 # What all lanes together are told to take; few, so that 10,000 rows are minutes at the quota and not one burst.
 ROWS_PER_S = {"quota": 25, "room": 1_000_000}
 WORKERS = {"quota": 80, "room": 400}  # twice the 33 calls that 25 rows a second have in flight, and some at the gate
-WARM_UP_ROWS = (
-    3_000  # not counted: the first minute's 1,500 rows go at once, and the next 1,500 when those are forgotten
-)
+WARM_UP_ROWS = 3_000  # not counted: the first minute's 1,500 rows go at once, as many when those are forgotten
 ASKED_US = 60.0
 GROWTH = 1.10
 

@@ -1,12 +1,9 @@
 """The bucket reading of a quota: a level that refills at a rate, and what refusals say about both."""
 
 from collections import deque
-from dataclasses import dataclass
 from math import inf
 
-RESERVE = (
-    0.5  # of the refused call: how far below nothing a refusal sets the level; charges in transit are not seen yet
-)
+RESERVE = 0.5  # of the refused call: a refusal sets the level so far below nothing; charges in transit are unseen
 LEAST_SPAN_S = 5.0  # between two refusals that measure a rate
 LEAST_CALLS = 10  # and what must have been charged between them at the believed rate, in calls: an error of 10 %
 REFUSALS = 12  # that are remembered to measure from
@@ -16,16 +13,6 @@ LONGEST_RAISE_S = 30.0  # the wait doubles up to this while raises are refused
 IDLE_S = 60.0  # quotas are quotas of a minute: one that was left alone that long has room for a call
 SHORT_S = 5.0  # of the rate: a level below this is one that holds calls back
 DUST = 1e-6  # quota tokens that float sums may be off by
-
-
-@dataclass(frozen=True, slots=True)
-class _Pinned:
-    """The level as it was before a refusal corrected it."""
-
-    at_s: float
-    level: float
-    rate_per_s: float | None
-    charged: float
 
 
 class Level:
@@ -46,7 +33,6 @@ class Level:
         self._charged = 0.0
         self._charged_at_s = now_s
         self._refusals: deque[tuple[float, float]] = deque(maxlen=REFUSALS)  # when, and what was charged until then
-        self._before: _Pinned | None = None
         self._raised = False
         self._raise_wait_s = FIRST_RAISE_S
         self._raise_at_s = inf
@@ -89,7 +75,6 @@ class Level:
             self.rate_per_s = max(seen_per_s, cost / 60)
             self._capacity = 60 * self.rate_per_s
             self._at_s = now_s
-        self._before = _Pinned(now_s, self._now(now_s), self.rate_per_s, self._charged)
         self._lower(cost, now_s)
         if measure:
             self._measure(cost, now_s)
@@ -105,21 +90,6 @@ class Level:
         if self._refusals:
             at_s, charged = self._refusals[-1]
             self._refusals[-1] = (at_s, charged - cost)
-
-    def unpin(self, now_s: float) -> None:
-        """Forget the last refusal: it was none of a bucket's, for nothing was let through after it either."""
-        before, self._before = self._before, None
-        if before is None or now_s - before.at_s > IDLE_S:
-            return
-        self.rate_per_s = before.rate_per_s
-        gained = (now_s - before.at_s) * (before.rate_per_s or 0.0)
-        self._level = min(self._capacity, before.level + gained - (self._charged - before.charged))
-        self._at_s = now_s
-        self._refusals.pop()
-
-    def stands(self) -> None:
-        """Note that calls are let through again: the last refusal was what it seemed."""
-        self._before = None
 
     def _lower(self, cost: float, now_s: float) -> None:
         self._level = min(self._now(now_s), -RESERVE * cost)
@@ -147,7 +117,6 @@ class Level:
         """Try a higher rate. That the last one was not refused makes what was measured before it void."""
         if self.rate_per_s is None or self.rate_per_s == self._ceiling_per_s:
             return
-        self._before = None
         if self._raised:
             self._refusals.clear()
             self._raise_wait_s = FIRST_RAISE_S

@@ -1,18 +1,17 @@
-"""The window reading of a quota: what any 60 s take, and what refusals say about that."""
+"""The window reading of a quota: what a minute is believed to take, and how refusals correct that."""
 
 from math import inf
 
-from batchrun.lanes.doubt import BEHIND_S
-from batchrun.lanes.meter import WINDOW_S, Charge, Moment, TrailingMinute
+from batchrun.lanes.window import Window
 
 NEARLY = 0.6  # of the limit: a refusal above it says «full a little early», below it «the number is wrong»
 EARLY_S = 60.0  # how long a minute that was full a little early counts as so much smaller: a minute
-STRETCH = 1.25
+STRETCH = 1.25  # of the limit, at most, for calls that it forbade and that were let through
 MOST_SLACK = 0.01  # of the limit, at most, that is left free for what is in transit
 
 
-class Minute(TrailingMinute):
-    """A trailing minute whose limit refusals lower: for a minute, or until more is seen to be let through."""
+class Minute(Window):
+    """A window whose limit refusals lower: for a minute, or until more is seen to be let through."""
 
     def __init__(self, per_minute: float | None, skew_s: float, slack: float) -> None:
         """Take the quota, None if unknown, and the share of a call's cost to leave free beside it."""
@@ -22,10 +21,6 @@ class Minute(TrailingMinute):
         self._seen = 0.0  # what it held when a refusal last said that the number is wrong
         self._early_limit: float | None = None  # what the limit was before it was full early
         self._early_until_s = 0.0
-        self.edge_s: float | None = None  # of the window: the first call, or where a test found one
-        self._fresh = True
-        self._forgotten: list[Moment] = []  # at the last turn
-        self._debt = Moment(0.0)
 
     def fits(self, cost: float, now_s: float) -> bool:
         """Tell whether `cost` fits now, and a little more; above the limit it fits an empty minute."""
@@ -34,17 +29,8 @@ class Minute(TrailingMinute):
         if self._early_limit is not None and now_s >= self._early_until_s:
             self.per_minute = max(self.per_minute, self._early_limit)
             self._early_limit = None
-        while self.edge_s is not None and now_s >= self.edge_s + WINDOW_S + BEHIND_S:
-            self.turn(self.edge_s + WINDOW_S)
         used = self.used(now_s)
         return used + cost + self._spare(cost) <= self.per_minute or used == 0
-
-    def hold(self, cost: float, now_s: float) -> Charge:
-        """Charge `cost`; the first call of all is where a window may begin."""
-        if self._fresh and self.per_minute is not None:
-            self.edge_s = now_s
-        self._fresh = False
-        return super().hold(cost, now_s)
 
     def forbids(self, cost: float, now_s: float) -> bool:
         """Tell whether `cost` is too much even without the little more."""
@@ -57,38 +43,7 @@ class Minute(TrailingMinute):
         ready_s = super().ready_at(cost + self._spare(cost), now_s)
         if self._early_limit is not None:
             ready_s = min(ready_s, self._early_until_s)
-        return ready_s if self.edge_s is None else min(ready_s, self.edge_s + WINDOW_S + BEHIND_S)
-
-    def settle(self, charge: Charge, cost: float, now_s: float) -> None:
-        """Correct a hold; what a call of an earlier window gives back lowers the debt that it left."""
-        refund = charge.cost - cost if charge.moment.expired else 0.0
-        super().settle(charge, cost, now_s)
-        if refund > 0:
-            self._pay(min(refund, self._debt.cost))
-
-    def _pay(self, amount: float) -> None:
-        self._debt.cost -= amount
-        if not self._debt.expired:
-            self._used -= amount
-
-    def turn(self, edge_s: float) -> None:
-        """Take it that a window began at `edge_s`, with the last one's debt, and that another begins every minute."""
-        self._forgotten = self.forget_before(edge_s)
-        debt = sum(moment.cost for moment in self._forgotten) - (self.per_minute or 0.0)
-        self._debt = Moment(edge_s, max(0.0, debt))
-        self.remember([self._debt])
-        self.edge_s = edge_s
-
-    def turn_back(self) -> bool:
-        """Take it that no window begins where it was thought to; return whether anything counts again for that."""
-        forgotten, self._forgotten = self._forgotten, []
-        self.edge_s = None
-        self._pay(self._debt.cost)
-        self.remember(forgotten)
-        return bool(forgotten)
-
-    def _spare(self, cost: float) -> float:
-        return min(self._slack * cost, MOST_SLACK * (self.per_minute or 0.0))
+        return min(ready_s, self.turns_at())
 
     def was_nearly_full(self, now_s: float) -> bool:
         """Tell whether a refusal now is about what this reading expects."""
@@ -123,3 +78,6 @@ class Minute(TrailingMinute):
         if self.per_minute is None or self._seen <= self.per_minute:
             return
         self.per_minute = max(self.per_minute, min(self.used(now_s), self._seen, self._quota or self._seen))
+
+    def _spare(self, cost: float) -> float:
+        return min(self._slack * cost, MOST_SLACK * (self.per_minute or 0.0))

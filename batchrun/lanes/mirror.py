@@ -137,7 +137,7 @@ class Mirror:
         return max(now_s, self._unconfirmed.ready_at(now_s))
 
     def _confirm(self, now_s: float) -> None:
-        """Take what no refusal came for: the level stands, and the minute is wrong where it had forbidden calls."""
+        """Take what no refusal came for: the minute is wrong, or has turned, where it had forbidden such calls."""
         before = self._unconfirmed.passed_beyond
         self._unconfirmed.confirm(now_s)
         in_a_row = self._unconfirmed.passed_beyond
@@ -145,13 +145,11 @@ class Mirror:
             self.minute.turn(self._doubt.edge_s)
             self._unconfirmed.passed_beyond = 0
             self._doubt.found_edge(now_s)
-            self._level.stands()
         elif in_a_row > before:
             enough = before < ENOUGH <= in_a_row
             self._doubt.went_well(now_s, enough=enough)
             if enough:
                 self.minute.stretch(now_s)
-            self._level.stands()
             self._like_a_bucket = self._like_a_bucket or enough
 
     def _begin_episode(self, held: Held, seen_per_s: float, now_s: float) -> None:
@@ -161,9 +159,8 @@ class Mirror:
         if not self.minute.was_nearly_full(now_s) and self.minute.turn_back():
             self._doubt.failed(now_s)  # a window only seemed to turn
         elif held.beyond and not self._unconfirmed.passed_beyond:
-            # The minute foresaw it: right so far, and what the level lost by an earlier refusal was none of a bucket's.
+            # The minute foresaw it: it is right so far, and the level is not to blame.
             self._like_a_bucket = False
-            self._level.unpin(now_s)
             self._doubt.failed(now_s)
         elif held.beyond:
             # The level alone had been right for a while: it is lower than it seemed.

@@ -279,71 +279,6 @@ def test_a_raise_that_is_refused_leaves_older_bounds_in_force():
     assert one.rate_per_s == pytest.approx(20 / 30)
 
 
-def test_unpinning_restores_the_level_with_the_charges_and_the_refill_of_meanwhile():
-    one = level()
-    one.charge(400, 0.0)
-    one.pin(100, 0.0, 10.0, measure=False)  # it was 300
-    one.charge(50, 12.0)
-    one.unpin(20.0)  # 300 + 100 - 50
-
-    assert one.ready_at(350, 20.0) == 20.0
-    assert one.ready_at(360, 20.0) == 21.0
-
-
-def test_unpinning_restores_the_level_below_further_refusals_of_the_flight():
-    one = level()
-    one.pin(100, 0.0, 0.0, measure=False)
-    one.repin(100, 0.1)
-    one.unpin(0.2)
-
-    assert one.ready_at(600, 0.2) == 0.2
-
-
-def test_unpinning_restores_what_was_settled_meanwhile():
-    one = level()
-    one.charge(400, 0.0)
-    one.pin(100, 0.0, 0.0, measure=False)  # it was 200
-    one.correct(100 - 400, 1.0)
-    one.unpin(2.0)  # 200 + 20 + 300
-
-    assert one.ready_at(520, 2.0) == 2.0
-    assert one.ready_at(530, 2.0) == 3.0
-
-
-def test_unpinning_restores_the_rate():
-    one = slowed()
-    one.unpin(31.0)
-
-    assert one.rate_per_s == 10
-
-
-def test_a_refusal_that_was_unpinned_is_nothing_to_measure_from():
-    one = level()
-    one.pin(10, 0.0, 0.0, measure=True)
-    one.unpin(1.0)
-    one.charge(110, 2.0)
-    one.pin(10, 0.0, 30.0, measure=True)
-
-    assert one.rate_per_s == 10
-
-
-def test_only_the_last_refusal_is_unpinned():
-    one = slowed()
-    one.unpin(31.0)
-    one.unpin(31.0)  # the refusal at 0 s stays
-    one.pin(10, 0.0, 40.0, measure=True)
-
-    assert one.rate_per_s == 3  # 120 / 40
-
-
-def test_a_refusal_that_calls_were_let_through_after_stands():
-    one = slowed()
-    one.stands()
-    one.unpin(31.0)
-
-    assert one.rate_per_s == 4
-
-
 def test_an_unknown_quota_is_no_limit():
     one = level(None)
     one.charge(1e9, 0.0)
@@ -371,3 +306,10 @@ def test_an_unknown_quota_of_which_nothing_was_seen_is_one_call_a_minute():
 
 def test_it_says_what_it_believes():
     assert repr(level()) == "Level(600 at 0.0 s, rate_per_s=10.0)"
+
+
+def test_a_rate_is_never_above_the_jobs_number():
+    level = Level(10_000)
+    level.pin(15_000, 0.0, 5.0, measure=True)
+
+    assert level.rate_per_s == pytest.approx(10_000 / 60)

@@ -27,7 +27,7 @@ def test_no_more_than_a_hundredth_of_the_limit_is_left_free():
 def test_a_charge_is_kept_longer_by_what_the_way_may_take():
     one = minute(skew_s=2.0)
     one.hold(1, 0.0)  # the first call of all, where a window may have begun
-    one.edge_s = None
+    one.turn_back()
     one.hold(999, 0.0)
 
     assert one.ready_at(1, 1.0) == 62.0
@@ -114,7 +114,7 @@ def test_a_limit_never_falls_below_one_call():
 
 def test_a_wrong_limit_that_was_thought_early_does_not_come_back():
     one = minute(used=900)
-    one.edge_s = None  # no window began with the first call
+    one.turn_back()  # no window began with the first call
     one.full_early(50, 10.0)
     one.wrong(50, 20.0)
     one.hold(900, 70.0)

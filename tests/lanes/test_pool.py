@@ -186,3 +186,22 @@ def test_an_unknown_quota_has_all_its_room():
 
     assert one.room(0.0) == 1.0
     assert one.tokens_per_s() is None
+
+
+def test_a_parked_call_leaves_the_promise_once():
+    shared = Pool("us-east-1/geo", Quota(10_000, promised=True), AT_ONCE)
+    stays, parked = shared.reserve(400, 0.0), shared.reserve(400, 0.0)
+    shared.park(parked, 1.0, "tried", 0.5)
+    others = [shared.reserve(400, 2.0) for _ in range(4)]  # 5 × 2,000 are promised: no sixth
+
+    assert shared.ready_at(400, 2.0) > 2.0
+    for one in (stays, *others):
+        shared.settle(one, 100, 3.0)
+    assert shared.ready_at(400, 3.0) < 10.0
+
+
+def test_a_pool_whose_requests_are_used_up_is_not_rested():
+    one = pool(tokens_per_minute=10_000, requests_per_minute=60)
+    one.refuse(one.reserve(400, 0.0), 0.1, requests=True, retry_after_s=120.0)
+
+    assert one.rested_at(15_000, 0.1) == pytest.approx(120.1)

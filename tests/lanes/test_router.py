@@ -168,3 +168,26 @@ def test_a_throttled_pool_is_closed_and_the_other_takes_the_row_at_once(name: st
 
     assert isinstance(chosen, Lane)
     assert chosen.name != name
+
+
+def two_classes() -> Router:
+    """Return a router over a cheap pool and a dear one, both of which feel their way."""
+    pools = {name: Pool(name, tpm(100_000)) for name in ("us-east-1/global", "us-east-1/geo")}
+    return Router([lane(GLOBAL), lane(GEO)], pools, PRICE)
+
+
+def test_a_dearer_class_is_used_while_the_cheaper_is_parked_though_its_first_calls_are_out():
+    lanes = two_classes()
+    cheap, _ = lanes.books_of(lane(GLOBAL))
+    cheap.park(cheap.reserve(400, 0.0), 80_000.0, "its tokens per day are used up", 0.08)
+
+    assert lanes.choose(400, 0.09) == lane(GEO)
+
+
+def test_a_dearer_class_waits_while_the_cheaper_feels_its_way():
+    lanes = two_classes()
+    cheap, _ = lanes.books_of(lane(GLOBAL))
+    for _ in range(2):
+        cheap.reserve(40_000, 0.0)
+
+    assert isinstance(lanes.choose(400, 0.05), Wait)
