@@ -37,7 +37,7 @@ class Request:
     """A rendered row, ready to be sent.
 
     `body` is what goes over the wire for InvokeModel, and the size that counts for Converse too [bytes of JSON].
-    `input_tokens` is an estimate, `spare_tokens` what it may be short by, `max_tokens` exact.
+    `input_tokens` is an estimate, `max_tokens` exact.
     """
 
     row: int
@@ -45,12 +45,11 @@ class Request:
     body: bytes
     input_tokens: int
     max_tokens: int
-    spare_tokens: int = 0
 
     @property
     def hold(self) -> int:
-        """What Bedrock takes from the quota at admission, at most [quota tokens]; Bedrock user guide, burndown."""
-        return self.input_tokens + self.spare_tokens + self.max_tokens
+        """What Bedrock takes from the quota at admission [quota tokens]; Bedrock user guide, burndown."""
+        return self.input_tokens + self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,6 @@ FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage
 FIRST_BYTES = 1_000.0  # how much that guess weighs against the first rows
 FRAME_TOKENS = 8  # of a request besides its text; one word as a user's message counts as about so many
 SHARE_OF_LAST = 0.02
-# Mean errors held beside an estimate. At the edge of a minute a hold that is one token short is refused, and the pool
-# pauses; a few tokens more cost nothing, since the call settles at its count. Bounded, for rows as large as a quota.
-SPARE_ERRORS, MOST_SPARE = 3.0, 0.1
 # What expressions of a template can raise besides Jinja's own errors; a macro may call itself without end.
 _EXPRESSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -109,7 +106,6 @@ class Requests:
         self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), sampling))
         self._bytes = FIRST_BYTES  # running means over rows, of their text
         self._tokens = FIRST_BYTES / FIRST_BYTES_PER_TOKEN
-        self._error = 0.0  # running mean, as a share of the estimate
 
     def request(self, row: int, prompt: Prompt) -> Request:
         """Return the request of a prompt.
@@ -123,16 +119,13 @@ class Requests:
         if len(body) > self._largest_bytes:
             raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
         input_tokens = FRAME_TOKENS + int((len(body) - self._frame_bytes) * self._tokens / self._bytes)
-        spare_tokens = int(min(SPARE_ERRORS * self._error, MOST_SPARE) * input_tokens)
-        return Request(row, prompt, body, input_tokens, self._sampling.max_tokens, spare_tokens)
+        return Request(row, prompt, body, input_tokens, self._sampling.max_tokens)
 
     def learn(self, request: Request, input_tokens: int) -> None:
         """Correct the estimate by what Bedrock counted."""
         if input_tokens > FRAME_TOKENS:
             self._bytes += SHARE_OF_LAST * (len(request.body) - self._frame_bytes - self._bytes)
             self._tokens += SHARE_OF_LAST * (input_tokens - FRAME_TOKENS - self._tokens)
-            error = abs(input_tokens - request.input_tokens) / request.input_tokens
-            self._error += SHARE_OF_LAST * (error - self._error)
 
 
 def _without_cells(error: Exception) -> str:

@@ -53,7 +53,7 @@ class Measured:
         self.number = -1  # in the order in which windows take them
 
 
-class Window:
+class LatestLengths:
     """The latest answers, sorted: a length that the next one exceeds with a given probability at most.
 
     If the next answer is drawn like the n before it, it is equally likely to take any of the n + 1 places among them,
@@ -71,7 +71,7 @@ class Window:
         self._taken = 0
 
     def __repr__(self) -> str:
-        return f"Window({len(self)} of {self._size} answers, {100 * self._longer:g} % above {self.needed()})"
+        return f"LatestLengths({len(self)} of {self._size} answers, {100 * self._longer:g} % above {self.needed()})"
 
     def __len__(self) -> int:
         return len(self._sorted)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from math import inf
 
 from batchrun.bedrock.body import resized
-from batchrun.lanes.lengths import Measured, Window
+from batchrun.lanes.lengths import LatestLengths, Measured
 from batchrun.lanes.trial import Trial
 
 FIRST = 512  # before anything is known; Haiku's short answers fit, and it holds little
@@ -54,8 +54,8 @@ class MaxTokens:
         self.learnt = self.first  # for a row's first call
         self._burndown = burndown
         self._largest_hold = MOST_OF_A_QUOTA * largest_quota
-        self._latest = Window(LATEST, LONGER)
-        self._recent = Window(RECENT, RECENT_LONGER)
+        self._latest = LatestLengths(LATEST, LONGER)
+        self._recent = LatestLengths(RECENT, RECENT_LONGER)
         self._calls: deque[Call] = deque()
         self._longest = 0
         self._whole = 0

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from batchrun.lanes.lengths import Lengths, Measured, Window
+from batchrun.lanes.lengths import LatestLengths, Lengths, Measured
 
 
 def test_lengths_know_how_many_stay_within():
@@ -20,8 +20,8 @@ def test_no_answers_have_no_length():
     assert (lengths.answers, lengths.longest, lengths.within(0.99), lengths.mean) == (0, 0, 0, 0)
 
 
-def window_of(lengths, size=1_000, longer=0.01) -> Window:
-    window = Window(size, longer)
+def window_of(lengths, size=1_000, longer=0.01) -> LatestLengths:
+    window = LatestLengths(size, longer)
     for length in lengths:
         window.take(Measured(length))
     return window
@@ -61,7 +61,7 @@ def test_an_answer_is_corrected_once_its_length_is_known():
 
 
 def test_a_forgotten_answer_is_not_corrected():
-    window = Window(100, 0.01)
+    window = LatestLengths(100, 0.01)
     cut = Measured(2_048)
     window.take(cut)
     for _ in range(100):
@@ -74,7 +74,7 @@ def test_a_forgotten_answer_is_not_corrected():
 @pytest.mark.parametrize("sigma", [0.6, 0.9, 1.2])
 def test_no_more_than_the_share_is_longer_whatever_the_tail(sigma):
     chance = Random(7)
-    window = Window(1_000, 0.01)
+    window = LatestLengths(1_000, 0.01)
     longer = asked = 0
     for _ in range(20_000):
         length = int(100 * chance.lognormvariate(0, sigma))
