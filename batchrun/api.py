@@ -25,11 +25,11 @@ from batchrun.screen.answers import Allowed
 from batchrun.screen.progress import Progress
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
-from batchrun.storage.files import write_json
-from batchrun.storage.folder import Folder
-from batchrun.storage.lock import FolderLock
+from batchrun.storage.files import as_json
+from batchrun.storage.opening import open_store
 from batchrun.storage.output import Output
 from batchrun.storage.source import Source
+from batchrun.storage.store import MANIFEST, SUCCESS, SUMMARY, Hold, Store
 from batchrun.storage.verify import verify as verify_output
 
 
@@ -76,23 +76,27 @@ async def arun(
     """
     options, stand_ins = options or RunOptions(), stand_ins or StandIns()
     ready = make_ready(job, options.overrides)
-    folder = Folder(ready.spec.output.path)
+    with open_store(ready.spec) as store:
+        return await _start(ready, store, options, stand_ins)
+
+
+async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: StandIns) -> dict[str, Any]:
     source = stand_ins.source
     if source is None:
-        scanned = partial(ready.scan_input, folder, fresh=options.fresh)
+        scanned = partial(ready.scan_input, store, fresh=options.fresh)
         source = await anyio.to_thread.run_sync(scanned, abandon_on_cancel=True)
-    folder.make()
+    store.make()
     try:
-        with FolderLock(folder.lock):
+        with store.hold() as held:
             if options.fresh:
-                folder.move_aside()
-                folder.make()
+                store.move_aside()
+                store.make()
             clock = stand_ins.clock or Clock()
             ground = Ground(ready, source, clock, Tally(clock.now_s()))
             ending = Ending(signals=options.signals, deadline_s=ready.spec.limits.deadline)
-            return await _Run(ground, folder, ending, options.screen).run(stand_ins.transport)
+            return await _Run(ground, store, held, ending, options.screen).run(stand_ins.transport)
     except OSError as error:
-        raise StorageError(f"{folder.path}: {error.strerror or error}: {error.filename or ''}") from error
+        raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
 
 
 def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str]:
@@ -101,18 +105,19 @@ def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str
     Raises JobError or InputError if the job itself is wrong.
     """
     ready = make_ready(job, overrides)
-    folder = Folder(ready.spec.output.path)
-    source = ready.scan_input(folder)
-    allows = MaxFailed(ready.spec.limits.max_failed).allows
-    return verify_output(folder, source, ready.rows_wanted(source), ready.spec.input.id, allows)
+    with open_store(ready.spec) as store:
+        source = ready.scan_input(store)
+        allows = MaxFailed(ready.spec.limits.max_failed).allows
+        return verify_output(store, source, ready.rows_wanted(source), ready.spec.input.id, allows)
 
 
 class _Run:
     """One start of a run over a folder that it holds the lock of."""
 
-    def __init__(self, ground: Ground, folder: Folder, ending: Ending, screen: TextIO | None) -> None:
+    def __init__(self, ground: Ground, store: Store, held: Hold, ending: Ending, screen: TextIO | None) -> None:
         self._ground = ground
-        self._folder = folder
+        self._store = store
+        self._held = held
         self._ending = ending
         self._screen = screen
         self._cpu_began_s = time.process_time()
@@ -120,43 +125,44 @@ class _Run:
             ground.tally.note_once(warning)
 
     async def run(self, transport: Transport | None) -> dict[str, Any]:
-        new = not self._folder.manifest.exists()
-        output = open_output(self._ground, self._folder)
+        new = not self._store.exists(MANIFEST)
+        output = open_output(self._ground, self._store)
         try:
             if output.finished:
                 return self._end(output, None, None)
-            self._folder.success.unlink(missing_ok=True)  # a part may have gone since it was written
+            self._store.remove(SUCCESS)  # a part may have gone since it was written
             opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
             async with opened as carrier:
                 gate, pipeline = assemble(self._ground, output, carrier)
-                progress = Progress(gate, output, self._ground.tally, self._ground.clock, self._folder.status)
+                progress = Progress(gate, output, self._ground.tally, self._ground.clock)
                 watch = partial(progress.watch, self._screen)
                 stopped = await run_locally(pipeline, gate, self._ground.clock, self._ending, watch)
             return self._end(output, gate, stopped)
         except AccessError:
             if new and output.totals.rows == 0:  # nothing was sent: the folder must not be bound to this job yet
-                self._folder.manifest.unlink()
+                self._store.remove(MANIFEST)
             raise
         finally:
             output.close()
 
     def _end(self, output: Output, gate: Gate | None, stopped: BatchrunError | None) -> dict[str, Any]:
         """Write the summary, the last status, and _SUCCESS last of all where it is due."""
-        ground, folder = self._ground, self._folder
+        ground, store = self._ground, self._store
         verdict = _verdict(ground.ready, output, stopped)
         if verdict.exit_code != 0:
-            folder.success.unlink(missing_ok=True)
+            store.remove(SUCCESS)
         ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
         if shared := look_shared(pools):
             ground.tally.note_once(shared)
         summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
-        if gate is not None or not folder.summary.exists():  # a start that sent nothing has nothing to tell
-            write_json(folder.summary, summary)
-        progress = Progress(gate, output, ground.tally, ground.clock, folder.status)
+        if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
+            store.write(SUMMARY, as_json(summary))
+        progress = Progress(gate, output, ground.tally, ground.clock)
         progress.write(progress.snapshot("finished" if output.finished else "stopped"))
         if verdict.exit_code == 0:
-            write_json(folder.success, {"rows": output.totals.rows, "run_id": output.target.run_id})
+            self._held.renew()
+            store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
         return summary
 
 

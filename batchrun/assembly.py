@@ -29,13 +29,14 @@ from batchrun.readyjob import ReadyJob
 from batchrun.render import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
-from batchrun.storage.folder import Claim, Folder, take_over
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target
 from batchrun.storage.ranges import Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import RowBatch, Source
+from batchrun.storage.store import MANIFEST, Store
+from batchrun.storage.takeover import Claim, take_over
 
 # How much longer than a minute a mirror keeps a charge: calls take unequal times to arrive. A guess; a charge that is
 # kept too short costs a refusal a minute, one that is kept too long 0.17 % of a sliding minute for each 0.1 s.
@@ -54,7 +55,7 @@ class Ground:
     tally: Tally
 
 
-def open_output(ground: Ground, folder: Folder) -> Output:
+def open_output(ground: Ground, store: Store) -> Output:
     """Open the job's output, new or where an earlier run left it; the folder's lock must be held.
 
     Raises InputError if the output belongs to another job, StorageError if it does not read back.
@@ -70,12 +71,12 @@ def open_output(ground: Ground, folder: Folder) -> Output:
         rows_per_part=ready.spec.output.rows_per_part,
         regions=ready.regions,
     )
-    if folder.manifest.exists():
-        ready.check_recorded_regions(read_manifest(folder.manifest).regions)
-    manifest = take_over(folder, claim)
-    folder.clear_tmp()
-    target = Target(folder.data, folder.tmp, schema, manifest.run_id, manifest.emulated)
-    output = Output(target, folder.wal, Ranges(manifest.stretches, claim.rows_per_part), kept)
+    if store.exists(MANIFEST):
+        ready.check_recorded_regions(read_manifest(store).regions)
+    manifest = take_over(store, claim)
+    store.clear_tmp()
+    target = Target(store, schema, manifest.run_id, manifest.emulated)
+    output = Output(target, Ranges(manifest.stretches, claim.rows_per_part), kept)
     if output.found.torn_lines:
         ground.tally.note_once(f"{output.found.torn_lines} torn lines of the log were dropped")
     if output.found.in_flight:

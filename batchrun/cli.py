@@ -80,9 +80,10 @@ def status(job: Job, sets: Set = None, as_json: Json = False) -> None:
     with _errors(as_json):
         from batchrun.jobspec import load_job
         from batchrun.screen.status import read_status, status_text
-        from batchrun.storage.folder import Folder
+        from batchrun.storage.opening import open_store
 
-        told = read_status(Folder(load_job(job, _overrides(sets)).output.path))
+        with open_store(load_job(job, _overrides(sets))) as store:
+            told = read_status(store)
         _say(json.dumps(told) if as_json else status_text(told))
 
 

@@ -3,7 +3,6 @@
 import os
 from collections import deque
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TextIO
 
 from tqdm import tqdm
@@ -11,8 +10,9 @@ from tqdm import tqdm
 from batchrun.clock import Clock
 from batchrun.lanes.gate import Gate
 from batchrun.screen.tally import Tally
-from batchrun.storage.files import write_json
+from batchrun.storage.files import as_json
 from batchrun.storage.output import Output
+from batchrun.storage.store import STATUS
 
 EVERY_S = 1.0
 LINE_EVERY_S = 30.0  # on a pipe
@@ -52,13 +52,12 @@ class Snapshot:
 class Progress:
     """Takes a snapshot every second and shows it where it is wanted."""
 
-    def __init__(self, gate: Gate | None, output: Output, tally: Tally, clock: Clock, status_path: Path) -> None:
+    def __init__(self, gate: Gate | None, output: Output, tally: Tally, clock: Clock) -> None:
         """Take the parts of a run; without a gate nothing is sent and nothing waits."""
         self._gate = gate
         self._output = output
         self._tally = tally
         self._clock = clock
-        self._status_path = status_path
         self._seen: deque[tuple[float, int]] = deque()
 
     async def watch(self, screen: TextIO | None) -> None:
@@ -105,7 +104,7 @@ class Progress:
     def write(self, snapshot: Snapshot) -> None:
         """Replace status.json; a full disk must not end a run that still has calls out."""
         try:
-            write_json(self._status_path, asdict(snapshot), sync=False)
+            self._output.target.store.write(STATUS, as_json(asdict(snapshot)), sync=False)
         except OSError as error:
             self._tally.note_once(f"status.json could not be written: {error.strerror}")
 

@@ -4,12 +4,12 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from batchrun.errors import InputError, StorageError
-from batchrun.storage.files import write_json
+from batchrun.storage.files import as_json
 from batchrun.storage.source import SourceFile
+from batchrun.storage.store import MANIFEST, Store
 
 FORMAT = 1
 FILES_SHOWN = 20
@@ -37,7 +37,7 @@ class Manifest:
         """Tell whether the answers come from an emulator."""
         return bool(self.identity["answers"] == "emulator")
 
-    def write(self, path: Path) -> None:
+    def write(self, store: Store) -> None:
         """Write the manifest whole."""
         content = {
             "format": FORMAT,
@@ -49,20 +49,21 @@ class Manifest:
             "stretches": list(self.stretches),
             "files": [file.to_json() for file in self.files],
         }
-        write_json(path, content)
+        store.write(MANIFEST, as_json(content))
 
     def with_regions(self, regions: Sequence[str]) -> "Manifest":
         """Return the manifest with further Regions recorded."""
         return replace(self, regions=tuple(sorted({*self.regions, *regions})))
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest.
+def read_manifest(store: Store) -> Manifest:
+    """Read an output's manifest.
 
     Raises StorageError if it cannot be read or is of another format.
     """
+    path = store.where(MANIFEST)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(store.read(MANIFEST))
         if content["format"] != FORMAT:
             raise StorageError(f"{path}: manifest format {content['format']}, this batchrun reads {FORMAT}")
         return Manifest(
@@ -77,7 +78,7 @@ def read_manifest(path: Path) -> Manifest:
         raise StorageError(f"{path}: cannot be read as a manifest: {error}") from error
 
 
-def check_identity(output: Path, old: Manifest, identity: Mapping[str, Any], files: Sequence[SourceFile]) -> None:
+def check_identity(output: str, old: Manifest, identity: Mapping[str, Any], files: Sequence[SourceFile]) -> None:
     """Compare an output's identity with the job's.
 
     Raises InputError naming all that differs.

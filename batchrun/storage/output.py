@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -12,7 +11,7 @@ from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
 from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
-from batchrun.storage.ranges import SPOOL_SUFFIX, Range, Ranges, spans
+from batchrun.storage.ranges import DATA, SPOOL_SUFFIX, Range, Ranges, spans
 from batchrun.storage.sums import Sums
 
 MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
@@ -34,15 +33,15 @@ class Output:
     Done means: in a part, or in a log. Nothing is kept in memory but a few bytes a row of the open ranges.
     """
 
-    def __init__(self, target: Target, wal: Path, ranges: Ranges, kept: pa.Schema) -> None:
-        """Open the folder of `target`; `kept` are the input columns that parts carry over, perhaps none.
+    def __init__(self, target: Target, ranges: Ranges, kept: pa.Schema) -> None:
+        """Open the store of `target`; `kept` are the input columns that parts carry over, perhaps none.
 
         Raises StorageError if a part is not of this run.
         """
         self.target = target
         self.ranges = ranges
         self._sums = Sums()
-        self._wal = wal
+        self._wal = target.store.wal
         self._kept = kept
         self._open: dict[int, OpenRange] = {}
         self._done: set[int] = set()
@@ -52,7 +51,7 @@ class Output:
 
     def __repr__(self) -> str:
         return (
-            f"Output({self.target.data.parent}, {len(self._done)} of {len(self.ranges)} parts, {len(self._open)} open)"
+            f"Output({self.target.store.name}, {len(self._done)} of {len(self.ranges)} parts, {len(self._open)} open)"
         )
 
     @property
@@ -129,7 +128,7 @@ class Output:
     def latest_lengths(self) -> Iterator[int]:
         """Yield the lengths of the latest answers that logs and parts hold [tokens], the oldest of them first."""
         return latest_lengths(
-            self.target.data,
+            self.target.store,
             self.ranges,
             lambda of: self._open[of.number].log.replay if of.number in self._open else None,
         )
@@ -163,7 +162,7 @@ class Output:
     def _look(self) -> Found:
         """List the parts, and replay the logs of the ranges that have none."""
         torn = in_flight = 0
-        parts = {path.name for path in self.target.data.iterdir()}
+        parts = self.target.store.names(DATA)
         left = {path.name: path for path in self._wal.iterdir()}
         for of in self.ranges:
             log_path = self._wal / of.log_name
@@ -188,11 +187,10 @@ class Output:
         return Found(len(self._done), self._sums.rows, torn, in_flight)
 
     def _own_part(self, of: Range) -> PartFacts:
-        path = self.target.data / of.part_name
-        facts = read_facts(path)
+        facts = read_facts(self.target.store, of.part)
         strangeness = facts.strangeness(of, self.target.run_id)
         if strangeness is not None:
-            raise StorageError(f"{path}: {strangeness}")
+            raise StorageError(f"{self.target.store.where(of.part)}: {strangeness}")
         return facts
 
     def _opened(self, of: Range) -> OpenRange:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+DATA = "data"  # the folder of an output with its parts, and nothing else
 SPOOL_SUFFIX = ".kept.arrow"
 
 
@@ -29,6 +30,11 @@ class Range:
     def part_name(self) -> str:
         """Return the file name of its part."""
         return f"part-{self.number:06d}.parquet"
+
+    @property
+    def part(self) -> str:
+        """Return the name of its part among the objects of the output."""
+        return f"{DATA}/{self.part_name}"
 
     @property
     def log_name(self) -> str:

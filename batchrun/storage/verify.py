@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.audit import Carried, Expected, audit_part
-from batchrun.storage.folder import Folder
 from batchrun.storage.manifest import Manifest, file_differences, read_manifest
-from batchrun.storage.ranges import Range, Ranges
+from batchrun.storage.ranges import DATA, Range, Ranges
 from batchrun.storage.schema import result_schema, stored_schema
 from batchrun.storage.source import Source, duplicate_ids
+from batchrun.storage.store import MANIFEST, SUCCESS, Store
 from batchrun.storage.sums import Sums
 from batchrun.storage.wal import read_log
 
@@ -21,7 +21,7 @@ Allows = Callable[[int, int], bool]
 
 
 def verify(
-    folder: Folder, source: Source, rows: int, id_column: str | None = None, allows: Allows | None = None
+    store: Store, source: Source, rows: int, id_column: str | None = None, allows: Allows | None = None
 ) -> list[str]:
     """Return what is wrong with an output that should hold a result for each of the input's first `rows` rows.
 
@@ -29,28 +29,28 @@ def verify(
     ok, of so many in all, let a run end well; without it a missing _SUCCESS is no fault. While a run is going on,
     the list is what that run has still to do.
     """
-    if not folder.manifest.exists():
-        return [f"{folder.path}: no manifest.json, so no run has written here: run the job first"]
+    if not store.exists(MANIFEST):
+        return [f"{store.name}: no manifest.json, so no run has written here: run the job first"]
     lines: list[str] = []
     try:
-        for line in _Verification(folder, read_manifest(folder.manifest), source).lines(rows, id_column, allows):
+        for line in _Verification(store, read_manifest(store), source).lines(rows, id_column, allows):
             lines.append(line)  # noqa: PERF402 -- what was found before an error counts too
     except (InputError, StorageError) as error:
         lines.append(str(error))
     except OSError as error:
-        lines.append(f"{error.filename or folder.path}: {error.strerror or error}")
+        lines.append(f"{error.filename or store.name}: {error.strerror or error}")
     return lines
 
 
 class _Verification:
     """One walk over an output and its input."""
 
-    def __init__(self, folder: Folder, manifest: Manifest, source: Source) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, manifest: Manifest, source: Source) -> None:
+        self._store = store
         self._manifest = manifest
         self._source = source
         self._ranges = Ranges(manifest.stretches, manifest.identity["output.rows_per_part"])
-        self._names = {path.name for path in folder.data.iterdir()} if folder.data.is_dir() else set()
+        self._names = store.names(DATA)
         self._sums = Sums()
         self._lacking: list[tuple[int, int]] = []
 
@@ -92,7 +92,8 @@ class _Verification:
         """Return the schema of the first part that has one, so that the others are held against it."""
         for name in sorted(self._names):
             try:
-                return pq.read_schema(self._folder.data / name)
+                with self._store.open(f"{DATA}/{name}") as file:
+                    return pq.read_schema(file)
             except (OSError, pa.ArrowException):
                 continue
         return result_schema([])
@@ -101,21 +102,20 @@ class _Verification:
         """Audit the parts; yield what is wrong with them and which rows lack a result."""
         lacking: list[tuple[int, int]] = []
         for of in self._ranges:
-            path = self._folder.data / of.part_name
             if of.part_name in self._names:
-                audit = audit_part(path, of, expected)
+                audit = audit_part(self._store, of, expected)
                 yield from audit.wrong
                 self._sums.add_totals(audit.totals)
-            elif (self._folder.wal / of.log_name).exists():
+            elif (self._store.wal / of.log_name).exists():
                 yield self._unfinished(of)
             elif not of.rows:
-                yield f"{path}: missing: run again to have the empty part written"
+                yield f"{self._store.where(of.part)}: missing: run again to have the empty part written"
             else:
                 lacking.append((of.first_row, of.stop_row))
         yield from _rows_lacking(lacking)
 
     def _unfinished(self, of: Range) -> str:
-        log = read_log(self._folder.wal / of.log_name, of)
+        log = read_log(self._store.wal / of.log_name, of)
         torn = f", {log.torn_lines} torn lines" if log.torn_lines else ""
         return (
             f"part {of.number} is not written yet: {log.sums.rows:,} of {of.rows:,} rows "
@@ -124,18 +124,18 @@ class _Verification:
 
     def _foreign(self) -> Iterator[str]:
         for name in sorted(self._names - {of.part_name for of in self._ranges}):
-            path = self._folder.data / name
+            path = self._store.where(f"{DATA}/{name}")
             yield f"{path}: is no part of this output, yet readers of the folder take it: move it away"
 
     def _success(self, allows: Allows | None, *, complete: bool) -> Iterator[str]:
-        mark = self._folder.success
+        mark, there = self._store.where(SUCCESS), self._store.exists(SUCCESS)
         rows, not_ok = self._sums.rows, self._sums.rows - self._sums.by_status.get("ok", 0)
         allowed = allows is None or allows(not_ok, rows)
-        if mark.exists() and not complete:
+        if there and not complete:
             yield f"{mark}: is there although results are missing or wrong: run again once that is put right"
-        elif mark.exists() and not allowed:
+        elif there and not allowed:
             yield f"{mark}: is there although {not_ok:,} of {rows:,} rows are not ok, above limits.max_failed"
-        elif complete and allowed and allows is not None and not mark.exists():
+        elif complete and allowed and allows is not None and not there:
             yield f"{mark}: missing although every row has its result: run again to have it written"
 
 

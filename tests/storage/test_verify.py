@@ -160,14 +160,14 @@ def test_every_flipped_byte_of_a_part_shows(tmp_path: Path) -> None:
     part, of = made.part(0), made.ranges[0]
     expected = Expected(made.manifest.run_id, emulated=False, schema=stored_schema(made.target.schema), carried=None)
     whole = part.read_bytes()
-    assert audit_part(part, of, expected).wrong == []
+    assert audit_part(made.folder, of, expected).wrong == []
 
     with part.open("r+b", buffering=0) as file:
         for place, byte in enumerate(whole):
             os.pwrite(file.fileno(), bytes([byte ^ 1 << place % 8]), place)
-            assert audit_part(part, of, expected).wrong, f"byte {place} of {len(whole)}"
+            assert audit_part(made.folder, of, expected).wrong, f"byte {place} of {len(whole)}"
             os.pwrite(file.fileno(), bytes([byte]), place)
-    assert audit_part(part, of, expected).wrong == []
+    assert audit_part(made.folder, of, expected).wrong == []
 
 
 def test_a_part_of_another_run_under_our_name_shows(made: Made) -> None:
