@@ -37,6 +37,7 @@ from batchrun.storage.schema import result_schema
 from batchrun.storage.source import RowBatch, Source
 from batchrun.storage.store import MANIFEST, Store
 from batchrun.storage.takeover import Claim, take_over
+from batchrun.syncing import Syncing
 
 # How much longer than a minute a mirror keeps a charge: calls take unequal times to arrive. A guess; a charge that is
 # kept too short costs a refusal a minute, one that is kept too long 0.17 % of a sliding minute for each 0.1 s.
@@ -116,6 +117,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
             clock.now_s(),
             any_ok=output.totals.rows > output.not_ok,
         ),
+        syncing=Syncing(output, clock, ready.spec.output.fsync, gate.close),
         clock=clock,
         drain_s=limits.drain,
     )

@@ -19,6 +19,7 @@ from batchrun.runaway import PATIENCE_S, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
+from batchrun.syncing import Syncing
 
 LIVE_PER_CALL = 4  # live rows for every call that may be in flight; the design's number
 MOST_LIVE_BYTES = 64_000_000  # of request bodies held at once
@@ -37,6 +38,7 @@ class Stations:
     output: Output
     tally: Tally
     runaway: RunAway
+    syncing: Syncing
     clock: Clock
     drain_s: float
 
@@ -64,7 +66,13 @@ class Pipeline:
                 return RunStopped(exceeded)
             async with anyio.create_task_group() as side:
                 gate = self._at.gate
-                for task in (gate.keep_time, self._keep_staffed, self._end_once_closed, self._stop_if_nothing_ends):
+                for task in (
+                    gate.keep_time,
+                    self._at.syncing.keep,
+                    self._keep_staffed,
+                    self._end_once_closed,
+                    self._stop_if_nothing_ends,
+                ):
                     side.start_soon(task)
                 async with anyio.create_task_group() as parts:
                     self._parts = parts
@@ -75,6 +83,7 @@ class Pipeline:
                             rows.start_soon(self._read)
                             rows.start_soon(self._work)
                 side.cancel_scope.cancel()
+            await self._at.syncing.finish()
         return self._at.gate.closed_by
 
     def hurry(self) -> None:
@@ -132,6 +141,7 @@ class Pipeline:
             outcome = await self._at.dispatch.first_attempt(trial)
             if outcome is not None:
                 self._answered(trial, outcome)
+                await self._at.syncing.settled()
             elif self._rows is not None:
                 goes_on = True
                 self._rows.start_soon(self._further_attempts, trial, len(request.body))
@@ -144,6 +154,7 @@ class Pipeline:
     async def _further_attempts(self, trial: Trial, live_bytes: int) -> None:
         try:
             self._answered(trial, await self._at.dispatch.further_attempts(trial))
+            await self._at.syncing.settled()
         except GateClosedError:
             pass
         finally:

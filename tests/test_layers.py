@@ -19,7 +19,7 @@ LAYERS = [
     {"storage", "lanes"},
     {"render", "readyjob", "runaway", "cells"},
     {"screen"},
-    {"backlog", "dispatch"},
+    {"backlog", "dispatch", "syncing"},
     {"pipeline"},
     {"engines", "assembly"},
     {"api"},

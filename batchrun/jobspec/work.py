@@ -207,8 +207,14 @@ class Model(Table):
         return resolved(card, base_of(info)) if "/" in card or card.endswith(".toml") else card
 
 
+Fsync = Literal["always", "1s", "never"]
+
+
 class Output(Table):
     """Where the results go."""
 
     path: FilePath = Field(description="folder of the results", examples=['path = "out/reviews"'])
     rows_per_part: int = Field(default=10_000, ge=1, le=MOST_ROWS_PER_PART, description="rows of a result file")
+    fsync: Fsync = Field(
+        default="1s", description="when answers are on the disk, for power loss: always, 1s or never; a kill takes none"
+    )

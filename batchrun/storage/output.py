@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from batchrun.errors import StorageError
 from batchrun.records import Outcome, Status, Totals
+from batchrun.storage.files import sync_folder
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
 from batchrun.storage.part_facts import PartFacts, read_facts
@@ -152,6 +153,21 @@ class Output:
             raise StorageError(str(error)) from error
         self._done.add(of.number)
         del self._open[of.number]
+
+    @property
+    def unsynced(self) -> bool:
+        """Tell whether a power cut could take outcomes; a kill never does."""
+        return any(one.log.unsynced for one in self._open.values())
+
+    def sync(self) -> None:
+        """Bring all logs to the disk; meant for a thread beside the event loop.
+
+        Raises OSError if the disk did not take one.
+        """
+        for one in list(self._open.values()):
+            if one.log.unsynced:
+                one.log.sync()
+        sync_folder(self._wal)
 
     def close(self) -> None:
         """Close the logs of ranges that did not become parts; they stay for the next start."""

@@ -12,6 +12,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from batchrun.records import Outcome, Totals
@@ -88,6 +89,9 @@ class RangeLog:
     def __init__(self, path: Path, of: Range) -> None:
         self.range = of
         self._path = path
+        self._unsynced = not path.exists()  # a log that is new has a name to be synced, too
+        self._closed = False
+        self._closing = Lock()  # a thread syncs beside the event loop
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             self.replay = read_log(path, of)
@@ -153,9 +157,26 @@ class RangeLog:
                 raise OSError(errno.EIO, f"the outcome of row {row} does not read back", str(self._path))
             yield outcome_of(content["outcome"])
 
+    @property
+    def unsynced(self) -> bool:
+        """Tell whether a power cut could take something of the log; a kill never does."""
+        return self._unsynced
+
+    def sync(self) -> None:
+        """Bring to the disk what was appended; meant for a thread beside the event loop.
+
+        Raises OSError if the disk did not take it: what it has of the log is not known any more.
+        """
+        with self._closing:
+            if not self._closed:
+                self._unsynced = False  # first: what is appended meanwhile may miss this one
+                os.fsync(self._descriptor)
+
     def close(self) -> None:
         """Close the file; it stays."""
-        os.close(self._descriptor)
+        with self._closing:
+            self._closed = True
+            os.close(self._descriptor)
 
     def _line(self, offset: int) -> bytes:
         """Return the line that begins at `offset`; reads in place, since rows end in another order than theirs."""
@@ -173,3 +194,4 @@ class RangeLog:
             os.ftruncate(self._descriptor, self._end)
             raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fitted", str(self._path))
         self._end += written
+        self._unsynced = True
