@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,7 @@ from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
 from batchrun.lanes.shared import look_shared
 from batchrun.readyjob import ReadyJob, make_ready
+from batchrun.records import Status
 from batchrun.runaway import MaxFailed
 from batchrun.screen.answers import Allowed
 from batchrun.screen.progress import Progress
@@ -39,13 +40,14 @@ class RunOptions:
 
     `overrides` are `--set` arguments; `screen` is where progress goes, None for nowhere. `signals` makes SIGINT,
     SIGTERM and SIGHUP end the run in order, in the main thread only; `run` switches it on, `arun` leaves it to its
-    caller.
+    caller. `again` are the statuses whose rows in a finished output are sent again.
     """
 
     overrides: Sequence[str] = ()
     fresh: bool = False
     screen: TextIO | None = None
     signals: bool = False
+    again: Collection[Status] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: 
             clock = stand_ins.clock or Clock()
             ground = Ground(ready, source, clock, Tally(clock.now_s()))
             ending = Ending(signals=options.signals, deadline_s=ready.spec.limits.deadline)
-            return await _Run(ground, store, held, ending, options.screen).run(stand_ins.transport)
+            return await _Run(ground, store, held, ending, options).run(stand_ins.transport)
     except OSError as error:
         raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
 
@@ -114,19 +116,19 @@ def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str
 class _Run:
     """One start of a run over a folder that it holds the lock of."""
 
-    def __init__(self, ground: Ground, store: Store, held: Hold, ending: Ending, screen: TextIO | None) -> None:
+    def __init__(self, ground: Ground, store: Store, held: Hold, ending: Ending, options: RunOptions) -> None:
         self._ground = ground
         self._store = store
         self._held = held
         self._ending = ending
-        self._screen = screen
+        self._options = options
         self._cpu_began_s = time.process_time()
         for warning in ground.ready.warnings:
             ground.tally.note_once(warning)
 
     async def run(self, transport: Transport | None) -> dict[str, Any]:
         new = not self._store.exists(MANIFEST)
-        output = open_output(self._ground, self._store)
+        output = open_output(self._ground, self._store, self._options.again)
         try:
             if output.finished:
                 return self._end(output, None, None)
@@ -135,7 +137,7 @@ class _Run:
             async with opened as carrier:
                 gate, pipeline = assemble(self._ground, output, carrier)
                 progress = Progress(gate, output, self._ground.tally, self._ground.clock)
-                watch = partial(progress.watch, self._screen)
+                watch = partial(progress.watch, self._options.screen)
                 stopped = await run_locally(pipeline, gate, self._ground.clock, self._ending, watch)
             return self._end(output, gate, stopped)
         except AccessError:

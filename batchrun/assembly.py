@@ -1,7 +1,7 @@
 """Assembly: the real parts of one start of a run, built from a job made ready."""
 
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -26,9 +26,11 @@ from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.pipeline import Pipeline, Stations
 from batchrun.readyjob import ReadyJob
+from batchrun.records import Status
 from batchrun.render import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
+from batchrun.storage.again import refuse_unfinished, reopen_parts
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target
@@ -56,9 +58,10 @@ class Ground:
     tally: Tally
 
 
-def open_output(ground: Ground, store: Store) -> Output:
-    """Open the job's output, new or where an earlier run left it; the folder's lock must be held.
+def open_output(ground: Ground, store: Store, again: Collection[Status] = ()) -> Output:
+    """Open the job's output, new or where an earlier run left it; its lock must be held.
 
+    Rows of a finished output whose status is in `again` lose their results: they are to be sent again.
     Raises InputError if the output belongs to another job, StorageError if it does not read back.
     """
     ready, source = ground.ready, ground.source
@@ -72,12 +75,18 @@ def open_output(ground: Ground, store: Store) -> Output:
         rows_per_part=ready.spec.output.rows_per_part,
         regions=ready.regions,
     )
+    if again:
+        refuse_unfinished(store, claim.rows, claim.rows_per_part)
     if store.exists(MANIFEST):
         ready.check_recorded_regions(read_manifest(store).regions)
     manifest = take_over(store, claim)
     store.clear_tmp()
     target = Target(store, schema, manifest.run_id, manifest.emulated)
-    output = Output(target, Ranges(manifest.stretches, claim.rows_per_part), kept)
+    ranges = Ranges(manifest.stretches, claim.rows_per_part)
+    if again:
+        rows = reopen_parts(store, ranges, manifest.run_id, again)
+        ground.tally.note_once(f"{rows} rows are sent again: those that were {', '.join(sorted(again))}")
+    output = Output(target, ranges, kept)
     if output.found.torn_lines:
         ground.tally.note_once(f"{output.found.torn_lines} torn lines of the log were dropped")
     if output.found.in_flight:

@@ -8,11 +8,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from batchrun.errors import BatchrunError, JobError, RunStopped
+
+if TYPE_CHECKING:
+    from batchrun.records import Status
 
 # Everything heavy is imported in the commands: `batchrun --help` must not wait for pyarrow and the SDK.
 
@@ -53,6 +56,28 @@ def run(
         from batchrun.screen.summary import summary_text
 
         summary = run_job(job, RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr))
+        _say(json.dumps(summary) if as_json else summary_text(summary))
+    raise typer.Exit(summary["exit_code"])
+
+
+@app.command(epilog=EXIT_CODES)
+def retry(
+    job: Job,
+    sets: Set = None,
+    status: Annotated[
+        str, typer.Option("--status", help="Which rows: a list with commas.", metavar="STATUS,…")
+    ] = "truncated,invalid,failed",
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Send rows of a finished run again whose status is not ok, and replace the parts that they are in."""
+    with _errors(as_json):
+        from batchrun.api import RunOptions
+        from batchrun.api import run as run_job
+        from batchrun.screen.summary import summary_text
+
+        options = RunOptions(_overrides(sets), screen=None if quiet else sys.stderr, again=_statuses(status))
+        summary = run_job(job, options)
         _say(json.dumps(summary) if as_json else summary_text(summary))
     raise typer.Exit(summary["exit_code"])
 
@@ -166,7 +191,6 @@ def _to_come(name: str, when: str) -> None:
             raise JobError(f"batchrun {name} is not built yet{when}")
 
 
-_to_come("retry", " (issue «Nothing lost»)")
 _to_come("sink", " (issue «Nothing lost»)")
 _to_come("doctor", " (issue «The whole model card»)")
 _to_come("report", "")
@@ -234,6 +258,17 @@ def _leave(error: BatchrunError) -> NoReturn:
     """End the process at once: a thread may still scan the input, and an ordinary end would wait for it."""
     print(f"batchrun: {error}", file=sys.stderr, flush=True)
     os._exit(error.exit_code)
+
+
+def _statuses(text: str) -> "list[Status]":
+    """Read `--status`."""
+    from batchrun.records import Status
+
+    allowed = [status.value for status in Status if status is not Status.OK]
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    if not named or not {*named} <= {*allowed}:
+        raise JobError(f"--status {text!r}: must be a list, with commas, of {', '.join(allowed)}")
+    return [Status(word) for word in named]
 
 
 def _overrides(sets: list[str] | None, limit: int | None = None) -> list[str]:

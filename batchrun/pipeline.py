@@ -135,7 +135,7 @@ class Pipeline:
 
     async def _first_attempt(self, request: Request) -> None:
         self._live(0, len(request.body))
-        trial = Trial(request, self._at.output.paid_for(request.row))
+        trial = Trial(request, self._at.output.spent(request.row))
         goes_on = False
         try:
             outcome = await self._at.dispatch.first_attempt(trial)

@@ -52,10 +52,11 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What is wrong with a part, and its sums where nothing is."""
+    """What is wrong with a part, and its sums and digest where nothing is."""
 
     wrong: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
+    digest: str | None = None
 
 
 def audit_part(store: Store, of: Range, expected: Expected) -> Audit:
@@ -78,7 +79,7 @@ def audit_part(store: Store, of: Range, expected: Expected) -> Audit:
             wrong = _audit_rows(file, of, expected, facts.totals)
     except (OSError, pa.ArrowException) as error:
         wrong = f"cannot be decoded: {error}; {AGAIN}"
-    return Audit([f"{path}: {wrong}"]) if wrong else Audit(totals=facts.totals)
+    return Audit([f"{path}: {wrong}"]) if wrong else Audit(totals=facts.totals, digest=facts.digest)
 
 
 def _audit_rows(file: pq.ParquetFile, of: Range, expected: Expected, told: Totals) -> str | None:

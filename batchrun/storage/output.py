@@ -1,12 +1,12 @@
 """The output folder of a run: which rows are done, where outcomes go, and which ranges are ready to become parts."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from batchrun.errors import StorageError
-from batchrun.records import Outcome, Status, Totals
+from batchrun.records import Outcome, Spent, Status, Totals
 from batchrun.storage.files import sync_folder
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
@@ -14,6 +14,7 @@ from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
 from batchrun.storage.ranges import DATA, SPOOL_SUFFIX, Range, Ranges, spans
 from batchrun.storage.sums import Sums
+from batchrun.storage.wal import made_from
 
 MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
 
@@ -46,7 +47,6 @@ class Output:
         self._kept = kept
         self._open: dict[int, OpenRange] = {}
         self._done: set[int] = set()
-        self._paid: dict[int, float] = {}  # rows without an outcome [USD]
         self._on_complete: Callable[[Range], None] | None = None
         self.found = self._look()
 
@@ -120,11 +120,10 @@ class Output:
         """Note what an answer for `row` cost that is not its last; its outcome's cost will contain it."""
         self._open[self.range_of(row).number].log.paid(row, spent_usd)
         self._sums.unsettled_usd += spent_usd
-        self._paid[row] = self.paid_for(row) + spent_usd
 
-    def paid_for(self, row: int) -> float:
-        """Return what was paid for certain for a row that has no outcome yet [USD]."""
-        return self._paid.get(row, 0.0)
+    def spent(self, row: int) -> Spent:
+        """Return what a row that has no outcome yet had for certain."""
+        return self._open[self.range_of(row).number].log.spent(row)
 
     def latest_lengths(self) -> Iterator[int]:
         """Yield the lengths of the latest answers that logs and parts hold [tokens], the oldest of them first."""
@@ -137,9 +136,12 @@ class Output:
     def record(self, outcome: Outcome) -> None:
         """Write a row's outcome to its log; on return it outlives the process."""
         one = self._open[self.range_of(outcome.row).number]
+        spent = one.log.spent(outcome.row)
+        if outcome.stop_reason is None and (earlier := one.log.earlier(outcome.row)) is not None:
+            outcome = _no_better(earlier, outcome)
         one.log.append(outcome)
         self._sums.add(outcome)
-        self._sums.unsettled_usd -= self._paid.pop(outcome.row, 0.0)
+        self._sums.unsettled_usd -= spent.usd
         self._tell_if_complete(one)
 
     def write_part(self, of: Range) -> None:
@@ -178,12 +180,17 @@ class Output:
     def _look(self) -> Found:
         """List the parts, and replay the logs of the ranges that have none."""
         torn = in_flight = 0
+        began: list[Range] = []
         parts = self.target.store.names(DATA)
         left = {path.name: path for path in self._wal.iterdir()}
         for of in self.ranges:
             log_path = self._wal / of.log_name
             if of.part_name in parts and of.rows:
-                self._sums.add_totals(self._own_part(of).totals)
+                facts = self._own_part(of)
+                if log_path.name in left and made_from(log_path) == facts.digest:
+                    began.append(of)  # some of its rows are sent again
+                    continue
+                self._sums.add_totals(facts.totals)
                 self._done.add(of.number)
                 if log_path.name in left:  # a kill between rename and removal left it
                     log_path.unlink()
@@ -192,11 +199,12 @@ class Output:
                 write_part(self.target, of, Totals(), (), ())
                 self._done.add(of.number)
             elif log_path.name in left:
-                log = self._opened(of).log
-                self._sums.add_totals(log.totals)
-                self._paid.update(log.replay.paid)
-                torn += log.replay.torn_lines
-                in_flight += len(log.replay.in_flight)
+                began.append(of)
+        for of in began:
+            log = self._opened(of).log
+            self._sums.add_totals(log.totals)
+            torn += log.replay.torn_lines
+            in_flight += len(log.replay.in_flight)
         for name, path in left.items():
             if name.endswith(SPOOL_SUFFIX):
                 path.unlink()
@@ -217,3 +225,17 @@ class Output:
     def _tell_if_complete(self, one: OpenRange) -> None:
         if one.becomes_complete() and self._on_complete is not None:
             self._on_complete(one.range)
+
+
+def _no_better(earlier: Outcome, outcome: Outcome) -> Outcome:
+    """Return what a row keeps that was sent again and got no answer: the one it had, since that was paid for."""
+    if earlier.stop_reason is None:
+        return outcome
+    return replace(
+        earlier,
+        cost_usd=outcome.cost_usd,
+        attempts=outcome.attempts,
+        error_code=outcome.error_code,
+        error_message=outcome.error_message,
+        finished_at=outcome.finished_at,
+    )

@@ -43,7 +43,7 @@ class Disk:
 
     @staticmethod
     def _is_log(descriptor: int) -> bool:
-        return os.readlink(f"/proc/self/fd/{descriptor}").endswith(".log")
+        return Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".log"
 
 
 def spec(folder: Path, fsync: str | None = None, rows: int = 60) -> Any:
@@ -79,9 +79,7 @@ def test_never_syncs_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_stopped_run_leaves_its_logs_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch)
     spec(tmp_path)
-    stopped = rehearse(
-        job(tmp_path, numbered(60), limits={"max_in_flight": IN_FLIGHT, "deadline": 2.2, "drain": "1s"})
-    )
+    stopped = rehearse(job(tmp_path, numbered(60), limits={"max_in_flight": IN_FLIGHT, "deadline": 2.2, "drain": "1s"}))
 
     assert stopped.code == 3
     assert 0 < stopped.summary["rows"] < 60
