@@ -41,6 +41,7 @@ class RunOptions:
     `overrides` are `--set` arguments; `screen` is where progress goes, None for nowhere. `signals` makes SIGINT,
     SIGTERM and SIGHUP end the run in order, in the main thread only; `run` switches it on, `arun` leaves it to its
     caller. `again` are the statuses whose rows in a finished output are sent again.
+    With `accept_input_changes` a changed or missing input file is no reason to stop: results that are there stay.
     """
 
     overrides: Sequence[str] = ()
@@ -48,6 +49,7 @@ class RunOptions:
     screen: TextIO | None = None
     signals: bool = False
     again: Collection[Status] = ()
+    accept_input_changes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,9 @@ class _Run:
 
     async def run(self, transport: Transport | None) -> dict[str, Any]:
         new = not self._store.exists(MANIFEST)
-        output = open_output(self._ground, self._store, self._options.again)
+        output = open_output(
+            self._ground, self._store, self._options.again, accept_changes=self._options.accept_input_changes
+        )
         try:
             if output.finished:
                 return self._end(output, None, None)

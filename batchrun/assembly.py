@@ -58,7 +58,9 @@ class Ground:
     tally: Tally
 
 
-def open_output(ground: Ground, store: Store, again: Collection[Status] = ()) -> Output:
+def open_output(
+    ground: Ground, store: Store, again: Collection[Status] = (), *, accept_changes: bool = False
+) -> Output:
     """Open the job's output, new or where an earlier run left it; its lock must be held.
 
     Rows of a finished output whose status is in `again` lose their results: they are to be sent again.
@@ -70,10 +72,12 @@ def open_output(ground: Ground, store: Store, again: Collection[Status] = ()) ->
     claim = Claim(
         job=ready.spec.name,
         identity=ready.identity(),
-        files=source.files,
+        source=source,
+        kept=kept,
         rows=ready.rows_wanted(source),
         rows_per_part=ready.spec.output.rows_per_part,
         regions=ready.regions,
+        accept_changes=accept_changes,
     )
     if again:
         refuse_unfinished(store, claim.rows, claim.rows_per_part)

@@ -46,6 +46,10 @@ def run(
     sets: Set = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an earlier output aside and start anew.")] = False,
+    accept: Annotated[
+        bool,
+        typer.Option("--accept-input-changes", help="Go on although input files changed; results that are there stay."),
+    ] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -55,7 +59,8 @@ def run(
         from batchrun.api import run as run_job
         from batchrun.screen.summary import summary_text
 
-        summary = run_job(job, RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr))
+        options = RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr, accept_input_changes=accept)
+        summary = run_job(job, options)
         _say(json.dumps(summary) if as_json else summary_text(summary))
     raise typer.Exit(summary["exit_code"])
 

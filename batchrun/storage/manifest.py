@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.files import as_json
 from batchrun.storage.source import SourceFile
+from batchrun.storage.source.source_file import packed, unpacked
 from batchrun.storage.store import MANIFEST, Store
 
 FORMAT = 1
-FILES_SHOWN = 20
 # Where a key of the job goes by another name than the identity's.
 MEANT = {"generation.max_tokens": ' (with max_tokens = "auto", its generation.max_tokens_ceiling)'}
 
@@ -31,6 +33,8 @@ class Manifest:
     files: tuple[SourceFile, ...]
     stretches: tuple[int, ...]
     regions: tuple[str, ...]
+    kept: pa.Schema | None = None  # the input columns that parts carry over; None where an older batchrun wrote it
+    accepted: tuple[str, ...] = ()  # input files whose change or absence was accepted
 
     @property
     def emulated(self) -> bool:
@@ -47,6 +51,8 @@ class Manifest:
             "identity": dict(self.identity),
             "regions": list(self.regions),
             "stretches": list(self.stretches),
+            "kept": packed(self.kept) if self.kept is not None else None,
+            "accepted": list(self.accepted),
             "files": [file.to_json() for file in self.files],
         }
         store.write(MANIFEST, as_json(content))
@@ -73,12 +79,14 @@ def read_manifest(store: Store) -> Manifest:
             files=tuple(SourceFile.from_json(file) for file in content["files"]),
             stretches=tuple(content["stretches"]),
             regions=tuple(content["regions"]),
+            kept=unpacked(content["kept"]) if content.get("kept") is not None else None,
+            accepted=tuple(content.get("accepted", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         raise StorageError(f"{path}: cannot be read as a manifest: {error}") from error
 
 
-def check_identity(output: str, old: Manifest, identity: Mapping[str, Any], files: Sequence[SourceFile]) -> None:
+def check_identity(output: str, old: Manifest, identity: Mapping[str, Any]) -> None:
     """Compare an output's identity with the job's.
 
     Raises InputError naming all that differs.
@@ -88,29 +96,12 @@ def check_identity(output: str, old: Manifest, identity: Mapping[str, Any], file
         for key in sorted({*old.identity, *identity})
         if old.identity.get(key) != identity.get(key)
     ]
-    differs += [f"  {line}" for line in file_differences(old.files, files)]
     if differs:
         listed = "\n".join(differs)
         raise InputError(
             f"{output}: the output belongs to another job:\n{listed}\n"
             "Put these back, choose another output.path, or start anew with --fresh (it moves the old output aside)."
         )
-
-
-def file_differences(old: Sequence[SourceFile], new: Sequence[SourceFile]) -> list[str]:
-    """Return a line for each input file that is missing, new or changed; the first 20 and how many more."""
-    before = {file.name: file for file in old}
-    now = {file.name: file for file in new}
-    lines = [f"input file {name}: missing" for name in before if name not in now]
-    lines += [f"input file {name}: new" for name in now if name not in before]
-    lines += [
-        f"input file {name}: changed ({before[name].rows} rows, {before[name].size_bytes} bytes before; "
-        f"{file.rows} rows, {file.size_bytes} bytes now)"
-        for name, file in now.items()
-        if name in before and not file.is_same_content(before[name])
-    ]
-    shown = lines[:FILES_SHOWN]
-    return shown + ([f"and {len(lines) - FILES_SHOWN} further input files"] if len(lines) > FILES_SHOWN else [])
 
 
 def _shown(value: object) -> str:

@@ -74,6 +74,10 @@ class Ranges:
         """Return the range that `row` lies in."""
         return self._all[bisect_right(self._firsts, row) - 1]
 
+    def meeting(self, first_row: int, stop_row: int) -> list[Range]:
+        """Return the ranges that hold any of the rows `first_row` to `stop_row` (exclusive)."""
+        return [one for one in self._all if one.first_row < stop_row and one.stop_row > first_row]
+
     @property
     def rows(self) -> int:
         """Return how many rows are cut into ranges."""

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.audit import Carried, Expected, audit_part
-from batchrun.storage.manifest import Manifest, file_differences, read_manifest
+from batchrun.storage.changes import input_changes
+from batchrun.storage.manifest import Manifest, read_manifest
 from batchrun.storage.ranges import DATA, Range, Ranges
 from batchrun.storage.schema import result_schema, stored_schema
 from batchrun.storage.source import Source, duplicate_ids
@@ -56,13 +57,13 @@ class _Verification:
 
     def lines(self, rows: int, id_column: str | None, allows: Allows | None) -> Iterator[str]:
         """Yield what is wrong: the input, the parts, the rows without a result, ids, foreign files, _SUCCESS."""
-        changed = file_differences(self._manifest.files, self._source.files)
+        changed = input_changes(self._manifest, self._source)
         yield from changed
         own_id = self._manifest.identity.get("input.id")
         if own_id != id_column:
             yield f"input.id is {id_column!r}, the output was written with {own_id!r}"
         complete = True
-        for line in self._parts(self._expected(input_changed=bool(changed))):
+        for line in self._parts(self._expected(input_changed=bool(changed or self._manifest.accepted))):
             complete = False
             yield line
         yield from self._foreign()
@@ -70,8 +71,8 @@ class _Verification:
         if rows > self._ranges.rows:
             limit = self._ranges.rows
             yield (
-                f"rows {limit:,} to {rows - 1:,} have no result: the last run was limited to {limit:,} rows; "
-                f"run again without a limit, or verify with --limit {limit}"
+                f"rows {limit:,} to {rows - 1:,} have no result: the last run took on {limit:,} rows; "
+                f"run again, without a limit, or verify with --limit {limit}"
             )
         if id_column is not None and (faults := duplicate_ids(self._source, id_column)):
             yield f"input.id {id_column!r}: {faults}"

@@ -130,5 +130,6 @@ def take(base: Path, rows: int, rows_per_part: int, keep: Sequence[str] = ()) ->
     source = scan(["in.parquet"], base)
     folder = Folder(base / "out")
     folder.make()
-    claim = Claim("job", identity(rows_per_part, keep), source.files, rows, rows_per_part, ["us-east-1"])
+    kept = pa.schema([source.schema.field(name) for name in ("id", *keep)])
+    claim = Claim("job", identity(rows_per_part, keep), source, kept, rows, rows_per_part, ["us-east-1"])
     return Made(folder, source, take_over(folder, claim), tuple(keep))

@@ -21,7 +21,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def claim(made: Made, rows: int = 10) -> Claim:
-    return Claim("job", identity(4), made.source.files, rows, 4, ["us-east-1"])
+    return Claim("job", identity(4), made.source, made.kept, rows, 4, ["us-east-1"])
 
 
 def test_a_new_folder_gets_its_layout(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_changed_input_is_refused(made: Made, tmp_path: Path) -> None:
     write_input(tmp_path / "in.parquet", 11)
 
     with pytest.raises(InputError, match=r"input file in\.parquet: changed \(10 rows"):
-        take_over(made.folder, replace(claim(made), files=scan(["in.parquet"], tmp_path).files))
+        take_over(made.folder, replace(claim(made), source=scan(["in.parquet"], tmp_path)))
 
 
 def test_a_higher_limit_makes_further_ranges_and_takes_success_back(made: Made, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.files import as_json
 from batchrun.storage.folder import Folder
-from batchrun.storage.manifest import Manifest, check_identity, file_differences, read_manifest
+from batchrun.storage.manifest import Manifest, check_identity, read_manifest
 from tests.storage.outputs import Made, make
 
 
@@ -18,7 +18,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def check(made: Made, **changes: object) -> None:
-    check_identity(made.folder.path, made.manifest, {**made.manifest.identity, **changes}, made.source.files)
+    check_identity(made.folder.name, made.manifest, {**made.manifest.identity, **changes})
 
 
 def test_a_manifest_comes_back_as_it_was_written(made: Made) -> None:
@@ -47,32 +47,6 @@ def test_every_key_that_differs_is_named_with_both_values(made: Made) -> None:
         '  input.id: was "id", is unset\n'
         "Put these back, choose another output.path, or start anew with --fresh (it moves the old output aside)."
     )
-
-
-def test_missing_new_and_changed_files_are_told_apart(made: Made) -> None:
-    (file,) = made.source.files
-    others = [replace(file, name="a"), replace(file, name="b"), replace(file, name="c")]
-    now = [others[0], replace(others[1], size_bytes=7, rows=1), replace(file, name="d")]
-
-    assert file_differences(others, now) == [
-        "input file c: missing",
-        "input file d: new",
-        f"input file b: changed (10 rows, {file.size_bytes} bytes before; 1 rows, 7 bytes now)",
-    ]
-
-
-def test_a_new_time_of_change_alone_is_no_difference(made: Made) -> None:
-    (file,) = made.source.files
-
-    assert file_differences([file], [replace(file, mtime_ns=1)]) == []
-
-
-def test_hundreds_of_differing_files_make_few_lines(made: Made) -> None:
-    (file,) = made.source.files
-    lines = file_differences([replace(file, name=f"{number:03d}") for number in range(300)], [])
-
-    assert len(lines) == 21
-    assert lines[-1] == "and 280 further input files"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The rows of all files under one numbering: which columns they have, and any stretch of them in small batches."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -20,9 +20,11 @@ class Source:
     whose types have nothing in common, is an error only for who uses it. No rows at all is no error here.
     """
 
-    def __init__(self, base: Path, files: Sequence[SourceFile]) -> None:
+    def __init__(self, base: Path, files: Sequence[SourceFile], missing: Collection[str] = ()) -> None:
+        """Take the files in order; those named in `missing` are known from before and not there any more."""
         self.base = base
         self.files = tuple(files)
+        self.missing = frozenset(missing)
         self._stops = list(accumulate(file.rows for file in self.files))
         self._columns = Columns(base, self.files)
 

@@ -20,13 +20,15 @@ def scan(paths: Sequence[str], base: Path, known: Mapping[str, SourceFile] = NOT
 
     `known` are the files of a manifest by name, in its order. They come first and in that order; new files come
     last, sorted by name, so that no row's number ever changes. A known file of unchanged size and time is not read
-    again. One that has changed is, and one that is gone is left out: whoever owns the manifest compares.
+    again. One that has changed is, and one that is gone keeps its place, so that the rows behind it keep their numbers:
+    whoever owns the manifest compares.
     Raises InputError as `find_files` does, and for a file that cannot be read.
     """
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- as find_files does, so that names mean the same
     found = {file.name: file for file in find_files(paths, base)}
-    order = [name for name in known if name in found] + [name for name in found if name not in known]
-    return Source(base, tuple(_scanned(found[name], base, known.get(name)) for name in order))
+    files = [_scanned(found[name], base, known[name]) if name in found else known[name] for name in known]
+    files += [_scanned(file, base, None) for name, file in found.items() if name not in known]
+    return Source(base, files, missing=known.keys() - found.keys())
 
 
 def _scanned(file: FoundFile, base: Path, known: SourceFile | None) -> SourceFile:

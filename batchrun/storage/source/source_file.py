@@ -49,21 +49,23 @@ class SourceFile:
             "size_bytes": self.size_bytes,
             "mtime_ns": self.mtime_ns,
             "digest": self.digest,
-            "schema": _packed(self.schema),
+            "schema": packed(self.schema),
             "partitions": dict(self.partitions),
         }
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """Return the record that `to_json` wrote."""
-        return cls(**{**kept, "schema": _unpacked(kept["schema"]), "partitions": tuple(kept["partitions"].items())})
+        return cls(**{**kept, "schema": unpacked(kept["schema"]), "partitions": tuple(kept["partitions"].items())})
 
 
 @lru_cache(maxsize=256)
-def _packed(schema: pa.Schema) -> str:
+def packed(schema: pa.Schema) -> str:
+    """Return a schema as text for JSON."""
     return base64.b64encode(zlib.compress(schema.serialize().to_pybytes())).decode()
 
 
 @lru_cache(maxsize=256)
-def _unpacked(text: str) -> pa.Schema:
+def unpacked(text: str) -> pa.Schema:
+    """Return the schema that `packed` wrote."""
     return pa.ipc.read_schema(pa.py_buffer(zlib.decompress(base64.b64decode(text))))
