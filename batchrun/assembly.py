@@ -13,6 +13,7 @@ from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
+from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
@@ -84,7 +85,9 @@ def open_output(
     if store.exists(MANIFEST):
         ready.check_recorded_regions(read_manifest(store).regions)
     manifest = take_over(store, claim)
+    store.adopt(manifest.run_id)
     store.clear_tmp()
+    store.fetch_logs()
     target = Target(store, schema, manifest.run_id, manifest.emulated)
     ranges = Ranges(manifest.stretches, claim.rows_per_part)
     if again:
@@ -131,6 +134,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
             any_ok=output.totals.rows > output.not_ok,
         ),
         syncing=Syncing(output, clock, ready.spec.output.fsync, gate.close),
+        copying=Copying(output, clock, ready.spec.output.flush_s, gate.close, tally.note_once),
         clock=clock,
         drain_s=limits.drain,
     )

@@ -67,6 +67,7 @@ def _earlier(ready: ReadyJob, store: Store) -> list[int]:
     if not store.exists(MANIFEST):
         return []
     manifest = read_manifest(store)
+    store.adopt(manifest.run_id)
     if manifest.identity != ready.identity():
         return []
 

@@ -8,6 +8,7 @@ from anyio.abc import TaskGroup
 
 from batchrun.backlog import Backlog, InputRow
 from batchrun.clock import Clock
+from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch, unrendered
 from batchrun.errors import BatchrunError, RunStopped, StorageError
 from batchrun.lanes.flight import REFRESH_S
@@ -39,6 +40,7 @@ class Stations:
     tally: Tally
     runaway: RunAway
     syncing: Syncing
+    copying: Copying
     clock: Clock
     drain_s: float
 
@@ -69,6 +71,7 @@ class Pipeline:
                 for task in (
                     gate.keep_time,
                     self._at.syncing.keep,
+                    self._at.copying.keep,
                     self._keep_staffed,
                     self._end_once_closed,
                     self._stop_if_nothing_ends,
@@ -84,6 +87,7 @@ class Pipeline:
                             rows.start_soon(self._work)
                 side.cancel_scope.cancel()
             await self._at.syncing.finish()
+            await self._at.copying.copy()
         return self._at.gate.closed_by
 
     def hurry(self) -> None:

@@ -19,7 +19,7 @@ LAYERS = [
     {"storage", "lanes"},
     {"render", "readyjob", "runaway", "cells"},
     {"screen"},
-    {"backlog", "dispatch", "syncing"},
+    {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
     {"engines", "assembly"},
     {"api"},

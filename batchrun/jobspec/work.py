@@ -218,3 +218,6 @@ class Output(Table):
     fsync: Fsync = Field(
         default="1s", description="when answers are on the disk, for power loss: always, 1s or never; a kill takes none"
     )
+    flush_s: float = Field(
+        default=5, gt=0, le=3600, description="with output in a store: seconds between copies of the logs there"
+    )

@@ -5,9 +5,11 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
+import anyio
 from tqdm import tqdm
 
 from batchrun.clock import Clock
+from batchrun.errors import StorageError
 from batchrun.lanes.gate import Gate
 from batchrun.screen.tally import Tally
 from batchrun.storage.files import as_json
@@ -15,6 +17,7 @@ from batchrun.storage.output import Output
 from batchrun.storage.store import STATUS
 
 EVERY_S = 1.0
+REMOTE_EVERY_S = 10.0  # status.json in a store, which takes money for each write
 LINE_EVERY_S = 30.0  # on a pipe
 RATE_OVER_S = 60.0
 
@@ -62,6 +65,7 @@ class Progress:
 
     async def watch(self, screen: TextIO | None) -> None:
         """Show progress on `screen` and keep status.json until cancelled."""
+        store, written_s = self._output.target.store, float("-inf")
         shown = _Bar(screen, self._output) if screen is not None and screen.isatty() else _Lines(screen)
         try:
             while True:
@@ -71,7 +75,11 @@ class Progress:
                 except OSError as error:  # a terminal that was closed, a pipe whose reader has gone
                     self._tally.note_once(f"progress could not be shown: {error.strerror}")
                     shown = _Lines(None)
-                self.write(snapshot)
+                if not store.remote:
+                    self.write(snapshot)
+                elif self._clock.now_s() >= written_s + REMOTE_EVERY_S:
+                    written_s = self._clock.now_s()
+                    await anyio.to_thread.run_sync(self.write, snapshot)
                 await self._clock.sleep(EVERY_S)
         finally:
             shown.close()
@@ -105,8 +113,8 @@ class Progress:
         """Replace status.json; a full disk must not end a run that still has calls out."""
         try:
             self._output.target.store.write(STATUS, as_json(asdict(snapshot)), sync=False)
-        except OSError as error:
-            self._tally.note_once(f"status.json could not be written: {error.strerror}")
+        except (OSError, StorageError) as error:
+            self._tally.note_once(f"status.json could not be written: {getattr(error, 'strerror', None) or error}")
 
     def _rows_per_s(self, now_s: float, rows: int) -> float:
         self._seen.append((now_s, rows))

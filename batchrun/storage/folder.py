@@ -1,6 +1,7 @@
 """An output in a folder of this machine."""
 
 import shutil
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,6 +66,11 @@ class Folder:
         """What the last run printed with --json."""
         return self.path / SUMMARY
 
+    @property
+    def remote(self) -> bool:
+        """Nothing here goes over a network."""
+        return False
+
     def make(self) -> None:
         """Make the folders.
 
@@ -124,6 +130,19 @@ class Folder:
         final = self.path / name
         beside.rename(final)
         sync_folder(final.parent)
+
+    def adopt(self, run_id: str) -> None:
+        """Do nothing: the folder has one run's logs only."""
+
+    def fetch_logs(self) -> None:
+        """Do nothing: the logs are here."""
+
+    def flush_logs(self, names: Collection[str]) -> None:
+        """Do nothing: the logs are here."""
+
+    def remove_log(self, name: str) -> None:
+        """Remove a log whose part is there."""
+        (self.wal / name).unlink(missing_ok=True)
 
     def move_aside(self) -> str | None:
         """Move an earlier output out of the way, deleting nothing; return where it went.

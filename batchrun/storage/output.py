@@ -171,6 +171,10 @@ class Output:
                 one.log.sync()
         sync_folder(self._wal)
 
+    def flush(self) -> None:
+        """Copy what was appended to the logs to where another machine finds it; meant for a thread."""
+        self.target.store.flush_logs([one.range.log_name for one in list(self._open.values())])
+
     def close(self) -> None:
         """Close the logs of ranges that did not become parts; they stay for the next start."""
         for one in self._open.values():
@@ -193,7 +197,7 @@ class Output:
                 self._sums.add_totals(facts.totals)
                 self._done.add(of.number)
                 if log_path.name in left:  # a kill between rename and removal left it
-                    log_path.unlink()
+                    self.target.store.remove_log(log_path.name)
             elif not of.rows:
                 # Anew at every start: an input that had no columns either may have got some since.
                 write_part(self.target, of, Totals(), (), ())

@@ -1,5 +1,6 @@
 """Where an output lives: objects that appear whole or not at all, in a folder of this machine or in an object store."""
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +45,10 @@ class Store(Protocol):
     def tmp(self) -> Path:
         """The folder of this machine with parts being written."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether calls go over a network: they may take seconds, and the logs need copies there."""
+
     def make(self) -> None:
         """Make the place ready.
 
@@ -82,6 +87,18 @@ class Store(Protocol):
 
     def publish(self, beside: Path, name: str) -> None:
         """Make a whole and synced file of `tmp` the object `name`, also in place of one that is there."""
+
+    def adopt(self, run_id: str) -> None:
+        """Say which run's logs are meant by `wal` and `tmp`."""
+
+    def fetch_logs(self) -> None:
+        """Bring the logs of the run to `wal` that another machine left in the store; the lock must be held."""
+
+    def flush_logs(self, names: Collection[str]) -> None:
+        """Copy to the store what was appended to these logs; meant for a thread beside the event loop."""
+
+    def remove_log(self, name: str) -> None:
+        """Remove a log whose part is there, and its copies."""
 
     def move_aside(self) -> str | None:
         """Move an earlier output out of the way, deleting nothing; return where it went."""

@@ -48,6 +48,7 @@ class _Verification:
 
     def __init__(self, store: Store, manifest: Manifest, source: Source) -> None:
         self._store = store
+        store.adopt(manifest.run_id)
         self._manifest = manifest
         self._source = source
         self._ranges = Ranges(manifest.stretches, manifest.identity["output.rows_per_part"])
