@@ -32,9 +32,9 @@ HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
-    "aioboto3": {"bedrock.sdk", "bedrock.credentials"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets"},
-    "botocore": {"bedrock.sdk", "bedrock.credentials"},
+    "aioboto3": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
+    "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
     "jinja2": {"render"},
 }
 
