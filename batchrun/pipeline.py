@@ -10,7 +10,7 @@ from batchrun.backlog import Backlog, InputRow
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch, unrendered
-from batchrun.errors import BatchrunError, RunStopped, StorageError
+from batchrun.errors import BatchrunError, LockedError, RunStopped, StorageError
 from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
@@ -189,6 +189,9 @@ class Pipeline:
                 await anyio.to_thread.run_sync(self._at.output.write_part, of)
             except (OSError, StorageError) as error:
                 self._at.gate.close(StorageError(f"{of.part_name} cannot be written: {error}"))
+                return
+            except LockedError as error:
+                self._at.gate.close(error)
                 return
             self._at.backlog.range_closed()
 

@@ -48,9 +48,6 @@ IN_FORCE = {
 LATER = [
     ("input.path", "s3://bucket/reviews", C),
     ("input.path", ["a.parquet", "S3://bucket/b"], C),
-    ("output.path", "s3://bucket/out", C),
-    ("output.scratch", ".batchrun/reviews", C),
-    ("output.storage_options", {"region": "us-east-1"}, C),
     ("input.storage_options", {"profile": "data"}, C),
     ("sink", [{"type": "jsonl", "path": "out.jsonl"}], C),
     ("prompt.images", ["photo"], D),
