@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -217,6 +218,9 @@ def main() -> NoReturn:
     for one in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(one) != signal.SIG_IGN:
             signal.signal(one, signal.default_int_handler)  # until a run listens itself
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows «≤» as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
@@ -242,8 +246,10 @@ def _errors(as_json: bool) -> Iterator[None]:
 
 def _say(text: str) -> None:
     """Print to stdout; a reader that has gone or a full disk changes nothing about how the command ended."""
+    from batchrun.screen.printable import printable
+
     try:
-        print(text, flush=True)
+        print(printable(text), flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # `batchrun lanes | head` is no matter
@@ -255,7 +261,9 @@ def _fail(error: BatchrunError, as_json: bool) -> NoReturn:
         from batchrun.screen.summary import empty_summary
 
         _say(json.dumps(empty_summary(error.exit_code, str(error))))
-    print(f"batchrun: {error}", file=sys.stderr)
+    from batchrun.screen.printable import printable
+
+    print(f"batchrun: {printable(str(error))}", file=sys.stderr)
     sys.exit(error.exit_code)
 
 

@@ -79,8 +79,9 @@ def take_later(raw: dict[str, Any]) -> list[Problem]:
                 problems.append(Problem(path, f"{asked}: {later.what} is not built yet (issue «{later.issue}»)"))
             if later.value is None:
                 del table[path[-1]]
-    for name in [name for name, table in raw.items() if table == {}]:
-        del raw[name]
+    for name in {later.key.partition(".")[0] for later in LATER}:
+        if raw.get(name) == {}:
+            del raw[name]
     return problems
 
 

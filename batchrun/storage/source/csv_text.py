@@ -1,5 +1,6 @@
 """CSV: a header, then text: `007` stays `007`, an empty field is "" and never null, and a row has all its fields."""
 
+import codecs
 import csv
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,7 @@ def facts(path: Path) -> Facts:
     Fields are separated by commas and may be quoted, with newlines inside; blank lines do not count; UTF-8.
     Raises InputError: two columns of one name, a row of another width, a quote that is never closed, other bytes.
     """
-    with naming(path), path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _digest(path)
     names, has_rows = _header(path)
     rows = 0
     last = None
@@ -36,6 +36,26 @@ def facts(path: Path) -> Facts:
     if last is not None and "\n" in last.column(last.num_columns - 1)[-1].as_py() and not _ends_with_quote(path):
         raise InputError(f"{path}: the quote that opens the last field of row {rows + 1} is never closed")
     return Facts(rows=rows, digest=digest, schema=pa.schema([(name, pa.string()) for name in names]))
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of the file's bytes.
+
+    Raises InputError if they are not UTF-8: pyarrow would meet that in places where it can only print it.
+    """
+    digest = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with naming(path), path.open("rb") as file:
+        block = b"."
+        while block:
+            block = file.read(BLOCK_BYTES)
+            digest.update(block)
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                at = file.tell() - len(error.object) + error.start + 1
+                raise InputError(f"{path}: not UTF-8 at byte {at}") from None
+    return digest.hexdigest()
 
 
 def batches(path: Path, columns: Sequence[str], first_row: int, stop_row: int) -> Iterator[pa.RecordBatch]:

@@ -26,5 +26,5 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # a damaged footer may name columns in any bytes
         raise InputError(f"{path}: {error}") from error
