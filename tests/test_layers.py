@@ -32,8 +32,8 @@ HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
-    "aioboto3": {"bedrock.sdk", "bedrock.credentials"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets"},
+    "aioboto3": {"bedrock.clients", "bedrock.credentials"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets"},
     "botocore": {"bedrock.sdk", "bedrock.credentials"},
     "jinja2": {"render"},
 }
