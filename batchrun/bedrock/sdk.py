@@ -150,7 +150,8 @@ async def _invoke(client: "BedrockRuntimeClient", inference_id: str, request: Re
     answer = await client.invoke_model(
         modelId=inference_id, body=request.body, contentType="application/json", accept="application/json"
     )
-    body = await answer["body"].read()
+    async with answer["body"]:  # else a connection that breaks now keeps its place in the pool until it is collected
+        body = await answer["body"].read()
     return _with_headers(read_invoke_answer(body), answer["ResponseMetadata"])
 
 
