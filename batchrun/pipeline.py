@@ -192,7 +192,9 @@ class Pipeline:
             await self._at.clock.sleep(LOOK_EVERY_S)
             reason = self._at.runaway.stalled(self._at.clock.now_s())
             if reason is not None:
-                self._at.gate.close(RunStopped(reason))
+                last = self._at.tally.last_fault
+                failed = f"; the last call that failed: {last.code}: {last.message}" if last is not None else ""
+                self._at.gate.close(RunStopped(reason + failed))
 
     def _live(self, rows: int, size_bytes: int) -> None:
         self._live_rows += rows
