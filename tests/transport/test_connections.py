@@ -20,6 +20,7 @@ from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
 from batchrun.records import Completion, Message, Prompt, Request
 from tests.process.runs import emulator as emulator_process
+from tests.process.runs import stats
 from tests.proxy import Proxy, proxy
 
 US = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -198,7 +199,7 @@ async def test_answers_that_came_while_the_process_was_stopped_are_taken(
 ) -> None:
     monkeypatch.setattr(sdk, "LEAST_READ_TIMEOUT_S", 1.0 - max_tokens / sdk.SLOWEST_TOKENS_PER_S)  # 1 s in all
     answers: dict[int, Any] = {}
-    with emulator_process("--latency-s", "0.2") as url:
+    with emulator_process("--latency-s", "0.4") as url:
         async with SdkTransport(Access(endpoint_url=f"{url}/{{region}}"), wire(connections=30)) as transport:
 
             async def call(row: int) -> None:
@@ -208,7 +209,9 @@ async def test_answers_that_came_while_the_process_was_stopped_are_taken(
             async with anyio.create_task_group() as calls:
                 for row in range(1, 25):
                     calls.start_soon(call, row)
-                await anyio.sleep(0.1)
+                with anyio.fail_after(5):
+                    while (await anyio.to_thread.run_sync(stats, url))["in_flight"] < 24:
+                        pass
                 time.sleep(1.5)  # noqa: ASYNC251 - nothing runs, as in a process that was sent SIGSTOP
 
     assert {row: answer for row, answer in answers.items() if not isinstance(answer, Completion)} == {}
