@@ -13,7 +13,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler memory simulate simulate-long clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler memory simulate simulate-long soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ bench: install-dev ## compare a bare aioboto3 loop and batchrun on the same loop
 
 memory: install-dev ## measure the peak memory of long runs, of a huge row group and of long answers
 	$(BIN)/python -m tests.memory
+
+soak: install-dev ## watch files, tasks and memory over 500,000 rows under 5 % chaos, about half an hour
+	$(BIN)/python -m tests.soak
 
 ablation: install-dev ## leave out one part of the quota controller after the other, and simulate; about 12 minutes
 	$(BIN)/python -m tests.ablation

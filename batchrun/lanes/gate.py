@@ -100,7 +100,7 @@ class Gate:
         """Let rows in when time alone opens a lane; runs until cancelled."""
         while True:
             self._earlier = anyio.Event()
-            with anyio.CancelScope(deadline=self._wake_at_s):
+            with anyio.CancelScope(deadline=self._clock.look_at(self._wake_at_s)):
                 await self._earlier.wait()
             if self._clock.now_s() >= self._wake_at_s:
                 self._wake_at_s = inf
