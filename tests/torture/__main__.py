@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def report(stories: list[Story], wall_s: float, *, every_spot: bool) -> int:
-    """Print what happened; return the exit code."""
+    """Print what happened; return the exit code, 1 too where a spot was never reached."""
     print(table(stories))
     wrong = [story for story in stories if story.wrong]
     kills = sum(len(story.kills) for story in stories)

@@ -15,7 +15,7 @@ from tests.torture.jobs import EMULATOR
 from tests.torture.zygote import REPOSITORY
 
 QUIET_WITHIN_S = 20.0
-# Of the model card, for answers that come by a geo lane [USD per million tokens]; test_torture.py holds them against it.
+# The model card's prices of a geo lane [USD per million tokens]; a test holds them against it.
 INPUT_USD, OUTPUT_USD = 1.10, 5.50
 
 

@@ -28,6 +28,7 @@ class Start:
     arguments: tuple[str, ...] = ()
     max_cost_usd: float | None = None
     forced: bool = False  # a point that this start passes for certain
+    prepare: str | None = None  # a function of machines.py that the run calls first
 
     @property
     def may_be_last(self) -> bool:
@@ -105,7 +106,9 @@ class Episode:
     def _start(self, start: Start) -> Ended:
         cap = ("--set", f"limits.max_cost_usd={start.max_cost_usd}") if start.max_cost_usd is not None else ()
         arguments = ("run", str(self._job), "--json", "--quiet", *start.arguments, *cap)
-        return self._zygote.run(self._output, *arguments, death=start.death, kill_after_s=start.kill_after_s)
+        return self._zygote.run(
+            self._output, *arguments, death=start.death, kill_after_s=start.kill_after_s, prepare=start.prepare
+        )
 
     def _look_after(self, start: Start, ended: Ended) -> None:
         """Note a kill and what it had in flight, and whether anything that was there has gone."""
@@ -171,12 +174,16 @@ class Episode:
                 self._told(f"row {row} has the answer {str(text)[:60]!r}")
 
     def _check_leftovers(self) -> None:
-        left = [str(path.relative_to(self._output)) for folder in ("wal", "tmp") for path in (self._output / folder).iterdir()]
+        left = [
+            str(path.relative_to(self._output))
+            for folder in ("wal", "tmp")
+            for path in (self._output / folder).iterdir()
+        ]
         if left:
             self._told(f"a finished output holds {left}")
 
     def _check_dollars(self) -> None:
-        """The parts must account for what was paid: their costs, and the most that calls of unknown end can have cost."""
+        """The parts must account for what was paid: costs, and the most that calls of unknown end can have cost."""
         if any("--fresh" in start.arguments for start in self._plan.starts):
             return  # what the old output cost is in what was moved aside
         paid = self._books.once_quiet().since(self._at_first)

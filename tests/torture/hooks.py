@@ -79,7 +79,9 @@ class Watch:
         """Name what a Parquet writer does, if it writes a part and not into memory."""
         return f"part {did}" if self._role(str(where)) == "part" else None
 
-    def _around(self, call: Callable[..., Any], point_of: Callable[[tuple[Any, ...]], str | None]) -> Callable[..., Any]:
+    def _around(
+        self, call: Callable[..., Any], point_of: Callable[[tuple[Any, ...]], str | None]
+    ) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **options: Any) -> Any:
             point = point_of(arguments)
             if point is None:
@@ -118,7 +120,7 @@ class Watch:
 
     def _opening(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def point_of(arguments: tuple[Any, ...]) -> str | None:
-            if len(arguments) < 2 or not arguments[1] & os.O_CREAT or os.path.exists(arguments[0]):
+            if len(arguments) < 2 or not arguments[1] & os.O_CREAT or Path(arguments[0]).exists():
                 return None
             role = self._role(os.fspath(arguments[0]))
             return f"{role} create" if role is not None else None
@@ -145,7 +147,7 @@ class Watch:
 def _path_of(descriptor: int) -> str:
     if hasattr(fcntl, "F_GETPATH"):  # macOS
         return fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
-    return os.readlink(f"/proc/self/fd/{descriptor}")
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
 
 def _event(line: bytes) -> str:

@@ -58,7 +58,7 @@ def plan_at(spot: Spot, seed: int, further: int | None = None) -> Plan:
     starts.append(Start(str(spot), death, arguments=("--fresh",) if fresh else (), forced=True))
     if fresh and chance.random() < 0.5:
         starts.append(Start("a moment of --fresh", kill_after_s=chance.uniform(0, EARLY_S), arguments=("--fresh",)))
-    starts += _further(chance, point.job, further)
+    starts += _kills(chance, further) if fresh else _further(chance, point.job, further)
     return Plan(seed, KINDS[point.job], tuple(starts))
 
 
@@ -71,11 +71,15 @@ def plan_of_moments(seed: int, further: int | None = None) -> Plan:
 
 
 def _further(chance: Random, kind: str, number: int | None) -> list[Start]:
-    """Return further kills, and now and then a start under a cost cap."""
-    starts = [_kill(chance) for _ in range(chance.randint(2, MOST_FURTHER_KILLS) if number is None else number)]
+    """Return further kills, and now and then a start under a cost cap, which is over the output's whole life."""
+    starts = _kills(chance, number)
     if kind in CAPS_USD and chance.random() < 0.15:
         starts.insert(chance.randint(0, len(starts)), Start("a start under a cost cap", max_cost_usd=CAPS_USD[kind]))
     return starts
+
+
+def _kills(chance: Random, number: int | None) -> list[Start]:
+    return [_kill(chance) for _ in range(chance.randint(2, MOST_FURTHER_KILLS) if number is None else number)]
 
 
 def _kill(chance: Random) -> Start:

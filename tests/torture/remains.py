@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-
 REQUEST_ID = 12  # its place among the fields of an outcome
 
 

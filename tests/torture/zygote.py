@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -92,7 +91,7 @@ class Zygote:
         *arguments: str,
         death: Death | None = None,
         kill_after_s: float | None = None,
-        prepare: Callable[[], None] | None = None,
+        prepare: str | None = None,
         watched: bool = False,
     ) -> Ended:
         """Run `batchrun` with `arguments` to its end, or to its death."""
@@ -102,7 +101,7 @@ class Zygote:
             str(self._scratch),
             asdict(death) if death is not None else None,
             kill_after_s,
-            prepare.__name__ if prepare is not None else None,
+            prepare,
             watched,
         )
         assert self._process.stdin is not None
