@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -56,14 +57,9 @@ def main() -> int:
     torture = Torture(asked.kills, asked.seed)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        threads = [
-            threading.Thread(target=torture.serve, args=(Path(folder).resolve() / f"{number}",))
-            for number in range(asked.jobs)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        bases = [Path(folder).resolve() / f"{number}" for number in range(asked.jobs)]
+        with ThreadPoolExecutor(asked.jobs) as threads:
+            list(threads.map(torture.serve, bases))  # raises what went wrong with the harness itself
     wall_s = time.monotonic() - began_s
     return report(torture.stories, wall_s, every_spot=asked.kills >= 5 * len(SPOTS))
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from batchrun.storage.part_facts import proven_facts
 from tests.torture.books import Books, Paid
 from tests.torture.jobs import Kind, prompt_of, write_job
 from tests.torture.points import Death
-from tests.torture.remains import Remains, empty, look
+from tests.torture.remains import Remains, dollars_of, empty, look
 from tests.torture.zygote import Ended, Zygote
 
 A_CENT_OF_A_CENT = 1e-6  # USD; the log writes dollars with nine digits
@@ -187,8 +186,7 @@ class Episode:
         if any("--fresh" in start.arguments for start in self._plan.starts):
             return  # what the old output cost is in what was moved aside
         paid = self._books.once_quiet().since(self._at_first)
-        totals = [proven_facts(part).totals for part in sorted((self._output / "data").glob("*.parquet"))]
-        accounted_usd = sum(one.cost_usd + one.unsettled_usd for one in totals)
+        accounted_usd = sum(dollars_of(part) for part in sorted((self._output / "data").glob("*.parquet")))
         if accounted_usd < paid.usd - A_CENT_OF_A_CENT:
             self._told(f"{paid.usd:.6f} USD were paid, the parts account for {accounted_usd:.6f}")
 

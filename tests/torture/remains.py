@@ -67,6 +67,12 @@ def events(content: bytes) -> Iterator[tuple[str, Any]]:
             continue
 
 
+def dollars_of(part: Path) -> float:
+    """Return what a part's footer accounts for: its rows' costs, and the most that calls of unknown end cost."""
+    totals = json.loads(pq.read_metadata(part).metadata[b"batchrun"])["totals"]
+    return float(totals["cost_usd"] + totals["unsettled_usd"])
+
+
 def empty() -> Remains:
     """Return what there is before the first start."""
     return Remains(frozenset(), frozenset(), ())
