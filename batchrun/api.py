@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -163,13 +163,20 @@ class _Run:
             ground.tally.note_once(shared)
         summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
         if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
-            store.write(SUMMARY, as_json(summary))
+            self._write_summary(summary, verdict)
         progress = Progress(gate, output, ground.tally, ground.clock)
         progress.write(progress.snapshot("finished" if output.finished else "stopped"))
         if verdict.exit_code == 0:
             self._held.renew()
             store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
         return summary
+
+    def _write_summary(self, summary: Mapping[str, Any], verdict: Verdict) -> None:
+        try:
+            self._store.write(SUMMARY, as_json(summary))
+        except (OSError, StorageError):
+            if verdict.exit_code != StorageError.exit_code:  # else what ended the run says more, and is told
+                raise
 
 
 def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:
