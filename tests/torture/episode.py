@@ -27,7 +27,7 @@ class Start:
     arguments: tuple[str, ...] = ()
     max_cost_usd: float | None = None
     forced: bool = False  # a point that this start passes for certain
-    prepare: str | None = None  # a function of machines.py that the run calls first
+    prepare: tuple[str, ...] = ()  # a function of machines.py that the run calls first
 
     @property
     def may_be_last(self) -> bool:

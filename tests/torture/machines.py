@@ -1,8 +1,18 @@
 """What a run under torture may find around it, or have wrong with itself; called in the run's own process."""
 
+import os
+import resource
+import shutil
+import threading
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from functools import wraps
+from itertools import count
+from pathlib import Path
 from typing import Any
+
+NOBODY = 65_534
 
 # Sabotage: a harness that does not find these proves nothing.
 
@@ -27,17 +37,46 @@ def notes_no_call() -> None:
     RangeLog.sent = _nothing(RangeLog.sent)  # type: ignore[method-assign]
 
 
-def forgets_to_sync_parts() -> None:
-    """Let parts be renamed without their bytes on disk."""
-    from batchrun.storage import part_facts
+def is_nobody() -> None:
+    """Go on as a user whom permissions bind; root is above them."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
 
-    class NoSync:
-        def __getattr__(self, name: str) -> Any:
-            import os
 
-            return (lambda _: None) if name == "fsync" else getattr(os, name)
+def has_small_files(largest_bytes: str) -> None:
+    """Let no file grow beyond a size: what a full disk is to a user who may mount none."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_bytes), resource.RLIM_INFINITY))
 
-    part_facts.os = NoSync()  # type: ignore[assignment]
+
+def has_a_clock_that_goes_back() -> None:
+    """Let the calendar go back by an hour at every look, as after a wrong clock was set right."""
+    from batchrun import clock
+
+    class Backwards(datetime):
+        looks = 0
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            cls.looks += 1
+            return datetime.now(tz) - cls.looks * timedelta(hours=1)
+
+    told_s, looks = time.time, count(1)
+    clock.datetime = Backwards  # type: ignore[misc]
+    time.time = lambda: told_s() - 3_600 * next(looks)
+
+
+def loses_its_output(output: str, when_there_are: str) -> None:
+    """Have somebody remove the output folder once it has so many parts."""
+
+    def remove() -> None:
+        data = Path(output) / "data"
+        while not data.is_dir() or len(list(data.iterdir())) < int(when_there_are):
+            time.sleep(0.005)
+        shutil.rmtree(output)
+
+    threading.Thread(target=remove, daemon=True).start()
 
 
 def _nothing(call: Callable[..., None]) -> Callable[..., None]:

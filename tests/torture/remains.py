@@ -45,7 +45,7 @@ def look(base: Path, before: Remains) -> Remains:
         for event, value in events(content[known:]):
             if event == "sent":
                 in_flight.add(value)
-            elif event != "paid":
+            elif event in {"outcome", "unsettled"}:
                 in_flight.discard(value[0] if event == "outcome" else value)
     outcomes = frozenset(found[False] | found[True])
     return Remains(outcomes, frozenset(found[True]), tuple(sorted(in_flight)), logs)

@@ -45,7 +45,7 @@ def test_a_run_killed_again_and_again_loses_nothing_and_pays_twice_for_no_more_t
 
 
 def _sabotaged(prepare: str) -> Plan:
-    first = Start("a run that is wrong", Death("log append outcome", AFTER, 30), prepare=prepare)
+    first = Start("a run that is wrong", Death("log append outcome", AFTER, 30), prepare=(prepare,))
     return Plan(1, KINDS[PLAIN], (first,))
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -36,7 +37,7 @@ class Order:
     scratch: str  # a folder for what it says
     death: dict[str, Any] | None = None
     kill_after_s: float | None = None
-    prepare: str | None = None  # the name of a function in `machines.py` that the run calls first
+    prepare: Sequence[str] = ()  # a function of `machines.py` that the run calls first, and its arguments
     watched: bool = False  # count the passes of points, without a death
 
 
@@ -91,7 +92,7 @@ class Zygote:
         *arguments: str,
         death: Death | None = None,
         kill_after_s: float | None = None,
-        prepare: str | None = None,
+        prepare: Sequence[str] = (),
         watched: bool = False,
     ) -> Ended:
         """Run `batchrun` with `arguments` to its end, or to its death."""
@@ -141,10 +142,11 @@ def _become(order: Order) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir("/")
     record = os.open(scratch / "record", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    if order.prepare is not None:
+    if order.prepare:
         from tests.torture import machines
 
-        getattr(machines, order.prepare)()
+        name, *arguments = order.prepare
+        getattr(machines, name)(*arguments)
     death = Death(**order.death) if order.death is not None else None
     watch = Watch(Path(order.output), death, record)
     if death is not None or order.watched:
