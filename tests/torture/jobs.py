@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from tests.torture.points import LONG, MIXED, PLAIN
 
 IN_FLIGHT = 8
-LONG_TOKENS = 2_700  # of the emulator: some 16 KB of answer
+LONG_TOKENS = 1_230  # of the emulator: some 16 KB of answer
 
 JOB = """
 name = "torture"
