@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 from tests.torture.books import Books, Paid
 from tests.torture.jobs import KINDS, Kind, write_job
 from tests.torture.points import AFTER, PLAIN, Death
+from tests.torture.power import Power
 from tests.torture.remains import empty, look
 from tests.torture.zygote import Ended, Zygote
 
@@ -47,6 +48,20 @@ class Bench:
     def on_job(self, command: str, *arguments: str, prepare: tuple[str, ...] = ()) -> Ended:
         """Run a command on the job to its end."""
         return self._zygote.run(self.output, command, str(self.job), *arguments, prepare=prepare)
+
+    def run_on(
+        self,
+        power: Power,
+        *arguments: str,
+        death: Death | None = None,
+        kill_after_s: float | None = None,
+        prepare: tuple[str, ...] = (),
+    ) -> Ended:
+        """Start the job on a disk that keeps a journal, and have it killed."""
+        command = ("run", str(self.job), "--json", "--quiet", *arguments)
+        return self._zygote.run(
+            self.output, *command, death=death, kill_after_s=kill_after_s, prepare=prepare, journal=power.kept
+        )
 
     def run(self, *arguments: str, prepare: tuple[str, ...] = ()) -> Ended:
         """Start the job, and wait for its end."""

@@ -80,6 +80,20 @@ def loses_its_output(output: str, when_there_are: str) -> None:
     threading.Thread(target=remove, daemon=True).start()
 
 
+def forgets_to_sync_parts() -> None:
+    """Sign parts without a sync, so that they are renamed before their bytes are safe."""
+    from batchrun.storage import part_facts
+
+    class Forgetful:
+        SEEK_SET, SEEK_CUR, SEEK_END = os.SEEK_SET, os.SEEK_CUR, os.SEEK_END
+
+        @staticmethod
+        def fsync(descriptor: int) -> None:
+            del descriptor
+
+    part_facts.os = Forgetful  # type: ignore[assignment]
+
+
 def _nothing(call: Callable[..., None]) -> Callable[..., None]:
     @wraps(call)
     def nothing(*arguments: Any, **options: Any) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.torture.disk_journal import DiskJournal
 from tests.torture.hooks import Watch
 from tests.torture.points import Death
 
@@ -39,6 +40,7 @@ class Order:
     kill_after_s: float | None = None
     prepare: Sequence[str] = ()  # a function of `machines.py` that the run calls first, and its arguments
     watched: bool = False  # count the passes of points, without a death
+    journal: str | None = None  # a folder for a journal of what is asked of the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Zygote:
         kill_after_s: float | None = None,
         prepare: Sequence[str] = (),
         watched: bool = False,
+        journal: Path | None = None,
     ) -> Ended:
         """Run `batchrun` with `arguments` to its end, or to its death."""
         order = Order(
@@ -104,6 +107,7 @@ class Zygote:
             kill_after_s,
             prepare,
             watched,
+            str(journal) if journal is not None else None,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -147,6 +151,8 @@ def _become(order: Order) -> None:
 
         name, *arguments = order.prepare
         getattr(machines, name)(*arguments)
+    if order.journal is not None:
+        DiskJournal(Path(order.output).parent, Path(order.journal)).install()
     death = Death(**order.death) if order.death is not None else None
     watch = Watch(Path(order.output), death, record)
     if death is not None or order.watched:
