@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -193,12 +193,19 @@ class _Run:
         if not ours:
             return summary
         if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
-            store.write(SUMMARY, as_json(summary))
+            self._write_summary(summary, verdict)
         progress = Progress(gate, output, ground.tally, ground.clock)
         progress.write(progress.snapshot("finished" if output.finished else "stopped"))
         if verdict.exit_code == 0:
             store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
         return summary
+
+    def _write_summary(self, summary: Mapping[str, Any], verdict: Verdict) -> None:
+        try:
+            self._store.write(SUMMARY, as_json(summary))
+        except (OSError, StorageError):
+            if verdict.exit_code != StorageError.exit_code:  # else what ended the run says more, and is told
+                raise
 
 
 def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:

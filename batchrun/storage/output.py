@@ -161,7 +161,7 @@ class Output:
     @property
     def unsynced(self) -> bool:
         """Tell whether a power cut could take outcomes; a kill never does."""
-        return any(one.log.unsynced for one in self._open.values())
+        return any(one.log.unsynced for one in list(self._open.values()))  # a thread removes what became a part
 
     def sync(self) -> None:
         """Bring all logs to the disk; meant for a thread beside the event loop.
