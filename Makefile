@@ -13,7 +13,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler memory simulate simulate-long soak torture clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler bench-durability memory simulate simulate-long soak torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ ablation: install-dev ## leave out one part of the quota controller after the ot
 
 bench-quota: install-dev ## compare batchrun and usual retry loops at tight quotas over real HTTP, about 10 minutes
 	$(BIN)/python -m tests.bench_quota
+
+bench-durability: install-dev ## measure the log, output to S3 beside a folder, and the start of a resume
+	$(BIN)/python -m tests.bench_durability
 
 bench-scheduler: install-dev ## measure the scheduler's own CPU per row with 25 lanes, at 10,000 and at 1,000,000 rows
 	$(BIN)/python -m tests.bench_scheduler
