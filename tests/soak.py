@@ -1,5 +1,7 @@
 """`make soak`: one long run over HTTP under chaos, looked at ten times: do its files, tasks and memory stay flat?
 
+Then 100,000 throttles in a row on a virtual clock, of which nothing may be left.
+
 The run is in this process, the emulator in another. Prints file descriptors, asyncio tasks, threads, live objects and
 memory at each tenth of the rows; exits 1 if one of them grows, if a row is missing or if `verify` finds anything.
 """
@@ -23,6 +25,7 @@ import anyio
 
 from batchrun.api import arun, verify
 from tests.memory import write_elsewhere, write_small
+from tests.throttled import CASES, left_behind
 
 LOOKS = 10
 CHAOS = {
@@ -74,6 +77,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, default=500_000)
     arguments.add_argument("--in-flight", type=int, default=150)
+    arguments.add_argument("--throttles", type=int, default=100_000)
     given = arguments.parse_args()
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -85,6 +89,11 @@ def main() -> None:
         f"faults {summary['faults']}, ended {summary['exit_code']}: {summary['reason']}"
     )
     wrong = [*wrong, *grown(looks)]
+    for case, (quota, fault) in CASES.items():
+        more = left_behind(quota, fault, given.throttles)
+        print(f"{given.throttles:,} throttles in a row for {case}: {more:+,} objects after the first fifth", flush=True)
+        if more > given.throttles // 20:
+            wrong.append(f"throttles for {case} leave objects behind")
     print("\n".join(wrong) or "flat")
     if wrong or summary["exit_code"] != 0 or summary["rows"] != given.rows:
         sys.exit(1)
