@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Collection
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,8 +83,13 @@ class Folder:
                     f"output.path {self.path}: holds files and no batchrun manifest ({strangers}); "
                     "choose an empty or new folder"
                 )
+            missing = [one for one in self.path.parents if not one.exists()]
             for folder in (self.path, self.data, self.wal, self.tmp):
                 folder.mkdir(parents=True, exist_ok=True)
+            if not self.manifest.exists():  # a name is safe once the folder that it stands in is synced
+                for folder in (self.path, *missing):
+                    with suppress(PermissionError):  # a folder that may be entered and not read
+                        sync_folder(folder.parent)
         except OSError as error:
             raise StorageError(f"output.path {self.path}: {error.strerror}: {error.filename}") from error
 
@@ -162,7 +167,8 @@ class Folder:
             for entry in sorted(self.path.iterdir(), key=lambda entry: (entry == self.manifest, entry)):
                 if entry != self.lock:
                     entry.rename(aside / entry.name)
-            sync_folder(self.path)
+            for folder in (aside, aside.parent, self.path):  # the new names before the old ones go
+                sync_folder(folder)
         except OSError as error:
             raise StorageError(f"--fresh: cannot move {self.path} to {aside}: {error.strerror}") from error
         return str(aside)
