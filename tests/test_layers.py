@@ -17,7 +17,7 @@ LAYERS = [
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "readyjob", "runaway", "cells"},
+    {"render", "sandbox", "readyjob", "runaway", "cells"},
     {"screen"},
     {"backlog", "dispatch"},
     {"pipeline"},
@@ -35,7 +35,7 @@ HOMES = {
     "aioboto3": {"bedrock.sdk", "bedrock.credentials"},
     "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets"},
     "botocore": {"bedrock.sdk", "bedrock.credentials"},
-    "jinja2": {"render"},
+    "jinja2": {"render", "sandbox"},
 }
 
 
