@@ -17,7 +17,7 @@ LAYERS = [
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "readyjob", "runaway", "cells"},
+    {"render", "sandbox", "readyjob", "runaway", "cells"},
     {"screen"},
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
@@ -35,7 +35,7 @@ HOMES = {
     "aioboto3": {"bedrock.clients", "bedrock.credentials", "storage.s3.store"},
     "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
     "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
-    "jinja2": {"render"},
+    "jinja2": {"render", "sandbox"},
 }
 
 
