@@ -40,9 +40,7 @@ class Later:
 
 
 LATER = (
-    Later("input.path", NOTHING_LOST, "input from S3", value=in_s3),
     Later("output.path", NOTHING_LOST, "output to S3", value=in_s3),
-    Later("input.storage_options", NOTHING_LOST, "input from S3", ({},)),
     Later("output.storage_options", NOTHING_LOST, "output to S3", ({},)),
     Later("output.scratch", NOTHING_LOST, "output to S3"),
     Later("sink", NOTHING_LOST, "a sink", ([],)),
