@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -214,14 +215,31 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line; the exit code says how it ended."""
+    _open_closed_streams()
     for one in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(one) != signal.SIG_IGN:
             signal.signal(one, signal.default_int_handler)  # until a run listens itself
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows «≤» as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
         _leave(RunStopped("interrupted"))
     sys.exit(0)
+
+
+def _open_closed_streams() -> None:
+    """Lead standard streams that are closed nowhere: else a file of the run gets their number, and what is printed."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 @contextmanager
@@ -236,18 +254,21 @@ def _errors(as_json: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - a bug of ours: say so, never with the exit code of a finished run
-        traceback.print_exc()
+        _say(traceback.format_exc().rstrip(), "stderr")
         _fail(RunStopped(f"internal error: {type(error).__name__}: {error}; the output can be gone on with"), as_json)
 
 
-def _say(text: str) -> None:
-    """Print to stdout; a reader that has gone or a full disk changes nothing about how the command ended."""
+def _say(text: str, to: str = "stdout") -> None:
+    """Print; a reader that has gone or a full disk changes nothing about how the command ended."""
+    from batchrun.screen.printable import printable
+
+    stream = getattr(sys, to)
     try:
-        print(text, flush=True)
+        print(printable(text), file=stream, flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # `batchrun lanes | head` is no matter
-            print(f"batchrun: stdout: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if to == "stdout" and not isinstance(error, BrokenPipeError):  # `batchrun lanes | head` is no matter
+            _say(f"batchrun: stdout: {error.strerror}", "stderr")
 
 
 def _fail(error: BatchrunError, as_json: bool) -> NoReturn:
@@ -255,13 +276,13 @@ def _fail(error: BatchrunError, as_json: bool) -> NoReturn:
         from batchrun.screen.summary import empty_summary
 
         _say(json.dumps(empty_summary(error.exit_code, str(error))))
-    print(f"batchrun: {error}", file=sys.stderr)
+    _say(f"batchrun: {error}", "stderr")
     sys.exit(error.exit_code)
 
 
 def _leave(error: BatchrunError) -> NoReturn:
     """End the process at once: a thread may still scan the input, and an ordinary end would wait for it."""
-    print(f"batchrun: {error}", file=sys.stderr, flush=True)
+    _say(f"batchrun: {error}", "stderr")
     os._exit(error.exit_code)
 
 

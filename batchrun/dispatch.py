@@ -6,7 +6,7 @@ from typing import Protocol
 
 import anyio
 
-from batchrun.bedrock.faults import Fault
+from batchrun.bedrock.faults import Action, Fault
 from batchrun.bedrock.renewal import Renewal
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
@@ -80,7 +80,7 @@ class Dispatch:
             if following is Next.REFRESH:
                 following = await self._renew(generation, answer)
             if following is Next.STOP:
-                self._gate.close(AccessError(f"{admission.lane.name}: {answer.code}: {answer.message}"))
+                self._gate.close(AccessError(_no_access(admission.lane, answer)))
             elif following is Next.RETRY:
                 return None
             elif following is not Next.ELSEWHERE:
@@ -211,6 +211,21 @@ class Dispatch:
             attempts=trial.earlier_attempts + trial.attempts,
             finished_at=finished_at(self._clock),
         )
+
+
+def _no_access(lane: Lane, fault: Fault) -> str:
+    """Say what keeps every call out, and what to do about it."""
+    said = f"{lane.name}: {fault.code}: {fault.message.rstrip('. ')}"
+    if fault.action in {Action.REFRESH, Action.REGION}:
+        said += "; the credentials were read again and are refused too"
+    elif fault.code != "NoCredentials":
+        return said
+    if "signature" in fault.message.lower():
+        said += "; it is made with this machine's clock, which may be wrong"
+    return (
+        f"{said}. Renew the credentials (aws sso login, a new session token or Bedrock key) and run the same command "
+        "again: it goes on where this run stopped"
+    )
 
 
 def unrendered(row: int, message: str, clock: Clock) -> Outcome:

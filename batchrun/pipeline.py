@@ -10,13 +10,13 @@ from batchrun.backlog import Backlog, InputRow
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch, unrendered
-from batchrun.errors import BatchrunError, RunStopped, StorageError
+from batchrun.errors import BatchrunError, LockedError, RunStopped, StorageError
 from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
 from batchrun.records import Outcome, Request
 from batchrun.render import Renderer, Requests, RowError
-from batchrun.runaway import PATIENCE_S, RunAway
+from batchrun.runaway import LOOK_EVERY_S, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
@@ -190,6 +190,9 @@ class Pipeline:
             except (OSError, StorageError) as error:
                 self._at.gate.close(StorageError(f"{of.part_name} cannot be written: {error}"))
                 return
+            except LockedError as error:
+                self._at.gate.close(error)
+                return
             self._at.backlog.range_closed()
 
     async def _end_once_closed(self) -> None:
@@ -204,10 +207,12 @@ class Pipeline:
 
     async def _stop_if_nothing_ends(self) -> None:
         while True:
-            await self._at.clock.sleep(PATIENCE_S / 10)
+            await self._at.clock.sleep(LOOK_EVERY_S)
             reason = self._at.runaway.stalled(self._at.clock.now_s())
             if reason is not None:
-                self._at.gate.close(RunStopped(reason))
+                last = self._at.tally.last_fault
+                failed = f"; the last call that failed: {last.code}: {last.message}" if last is not None else ""
+                self._at.gate.close(RunStopped(reason + failed))
 
     def _live(self, rows: int, size_bytes: int) -> None:
         self._live_rows += rows

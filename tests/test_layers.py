@@ -32,8 +32,8 @@ HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
-    "aioboto3": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
+    "aioboto3": {"bedrock.clients", "bedrock.credentials", "storage.s3.store"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
     "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
     "jinja2": {"render"},
 }

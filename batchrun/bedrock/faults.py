@@ -21,7 +21,7 @@ class Action(StrEnum):
     RETRY_FEW = "retry few"  # the same, at most FEW_ATTEMPTS
     ROW = "row"  # the row can never be sent
     LANE = "lane"  # this lane never works: close it
-    REGION = "region"  # this source Region never works: close its lanes
+    REGION = "region"  # this source Region never works: close its lanes; one that did work wants new credentials
     REFRESH = "refresh"  # credentials: read them again once, then stop the run
     RUN = "run"  # nothing in this account works: stop the run
 
@@ -80,6 +80,8 @@ TABLE = (
     Rule("ValidationException", None, Action.LANE, "model identifier is invalid|on-demand throughput"),
     Rule("ValidationException", None, Action.ROW),
     Rule("ServiceQuotaExceededException", None, Action.PARK),
+    # Of a Bedrock key: expired, or of another Region; a short-term key works in the one that it was made in.
+    Rule("AccessDeniedException", None, Action.REGION, "api key|bearer token"),
     Rule("AccessDeniedException", None, Action.LANE),
     Rule("ResourceNotFoundException", None, Action.RUN, "use case details|FTUFormNotFilled"),
     Rule("ResourceNotFoundException", None, Action.LANE),
@@ -107,6 +109,7 @@ TABLE = (
     Rule("ConnectionLost", None, Action.RETRY, maybe_billed=True),
     Rule("ReadTimeout", None, Action.RETRY_FEW, maybe_billed=True),
     Rule("MalformedAnswer", None, Action.RETRY, maybe_billed=True),
+    Rule("CredentialsOutOfReach", None, Action.COOL),
     Rule("NoCredentials", None, Action.RUN),
 )
 

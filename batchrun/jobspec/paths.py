@@ -5,7 +5,6 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-S3_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # S3 user guide, bucket naming rules
 URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -26,22 +25,6 @@ def resolved(path: str, base: Path) -> str:
     return plain if os.path.realpath(plain) == os.path.realpath(joined) else joined
 
 
-def place(path: str, base: Path) -> str:
-    """Return `path` as an s3:// URL where it is one, else as `resolved` does.
-
-    Raises ValueError as `resolved` does, and for a URL without a bucket.
-    """
-    url = URL.match(path)
-    if url is None or "\0" in path:
-        return resolved(path, base)
-    if url["scheme"].lower() != "s3":
-        raise ValueError(f"must be a local path or s3://, not {url['scheme']}://")
-    bucket, slash, key = path[url.end() :].partition("/")
-    if not S3_BUCKET.fullmatch(bucket):
-        raise ValueError(f's3:// takes a bucket and a path, such as "s3://my-bucket/reviews"; {bucket!r} is no bucket')
-    return f"s3://{bucket}{slash}{key}"
-
-
 def text_of(path: Path) -> str:
     """Read a UTF-8 file whole, without its byte order mark.
 
@@ -59,9 +42,9 @@ def text_of(path: Path) -> str:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
 
 
-def overlap(output: Path | str, pattern: str) -> bool:
+def overlap(output: str, pattern: str) -> bool:
     """Tell whether a run could read its own results: `output` is, contains or lies in what `pattern` matches."""
-    written, read = (_parts(str(path)) for path in (output, pattern))
+    written, read = (_parts(path) for path in (output, pattern))
     for ours, theirs in zip(written, read, strict=False):
         if theirs == "**":
             return True

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
-from batchrun.jobspec.paths import place, resolved, text_of
-from batchrun.jobspec.storage import StorageOptions
+from batchrun.jobspec.paths import resolved, text_of
+from batchrun.jobspec.places import Place, StorageOptions, an_input
 from batchrun.jobspec.values import (
     LARGEST,
     Count,
@@ -44,7 +44,7 @@ def input_paths(value: object, info: ValidationInfo) -> tuple[str, ...]:
         raise ValueError("must be a string or a list of strings")
     if not paths:
         raise ValueError("must name at least one file, folder or glob")
-    return each_once(tuple(place(path, base_of(info)) for path in paths))
+    return each_once(tuple(an_input(path, base_of(info)) for path in paths))
 
 
 class Input(Table):
@@ -215,11 +215,17 @@ Fsync = Literal["always", "1s", "never"]
 class Output(Table):
     """Where the results go."""
 
-    path: FilePath = Field(description="folder of the results", examples=['path = "out/reviews"'])
+    path: Place = Field(description="folder of the results, or s3://bucket/prefix", examples=['path = "out/reviews"'])
     rows_per_part: int = Field(default=10_000, ge=1, le=MOST_ROWS_PER_PART, description="rows of a result file")
     fsync: Fsync = Field(
         default="1s", description="when answers are on the disk, for power loss: always, 1s or never; a kill takes none"
     )
     flush_s: float = Field(
-        default=5, gt=0, le=3600, description="with output in a store: seconds between copies of the logs there"
+        default=5, gt=0, le=3600, description="with output in S3: seconds between copies of the logs there"
+    )
+    scratch: FilePath | None = Field(
+        default=None, description="with output in S3: local folder for logs and parts; default .batchrun/NAME"
+    )
+    storage_options: StorageOptions = Field(
+        default=StorageOptions(), description="endpoint, region and profile of the store"
     )

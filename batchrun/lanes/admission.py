@@ -84,6 +84,7 @@ class Admissions:
         self.router = router
         self.budgets = budgets
         self.in_flight = 0
+        self._answering: set[str] = set()  # source Regions that answered a call, ever
         self._prices = prices
         self._burndown = burndown
         self._seconds_to_midnight = seconds_to_midnight
@@ -146,6 +147,7 @@ class Admissions:
         pool, breaker = self._leave(admission, spent_usd)
         pool.settle(admission.reservation, charge, now_s)
         breaker.answered()
+        self._answering.add(admission.lane.source_region)
         self.budgets.in_flight.answered(charge, now_s - admission.sent_at_s)
         trial.attempts += 1
         trial.cost_usd += spent_usd
@@ -208,6 +210,8 @@ class Admissions:
             case Action.LANE:
                 self.router.close([lane], why)
                 return Next.ELSEWHERE
+            case Action.REGION if lane.source_region in self._answering:
+                return Next.REFRESH  # it was good for calls before, so something has expired
             case Action.REGION:
                 self.router.close_region(lane.source_region, why)
                 return Next.ELSEWHERE

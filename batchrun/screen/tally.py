@@ -44,6 +44,7 @@ class Tally:
     started_s: float
     lanes: dict[Lane, LaneTally] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
+    last_fault: Fault | None = None
     throttled: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -67,6 +68,7 @@ class Tally:
         one = self._lane(lane)
         one.calls += 1
         self.faults[fault.code] += 1
+        self.last_fault = fault
         if fault.action in {Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK}:
             one.throttled += 1
             self.throttled += 1

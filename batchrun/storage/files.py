@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Replace `path` by a file that holds `content`; without `sync` a power cut may bring the old one back."""
     beside = beside_of(path)
     try:
-        with beside.open("wb") as file:
+        with named(beside), beside.open("wb") as file:
             file.write(content)
             if sync:
                 file.flush()
@@ -22,6 +23,17 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
         raise
     if sync:
         sync_folder(path.parent)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Give errors that name no file the name of `path`: those of descriptors have none, and Arrow's hide the reason."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def beside_of(path: Path) -> Path:

@@ -15,6 +15,7 @@ from batchrun.storage.source.source_file import packed, unpacked
 from batchrun.storage.store import MANIFEST, Store
 
 FORMAT = 1
+WAY_OUT = "put a copy of it back, or start anew with --fresh (it moves the old output aside)"
 # Where a key of the job goes by another name than the identity's.
 MEANT = {"generation.max_tokens": ' (with max_tokens = "auto", its generation.max_tokens_ceiling)'}
 
@@ -83,7 +84,7 @@ def read_manifest(store: Store) -> Manifest:
             accepted=tuple(content.get("accepted", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
-        raise StorageError(f"{path}: cannot be read as a manifest: {error}") from error
+        raise StorageError(f"{path}: cannot be read as a manifest: {error}; {WAY_OUT}") from error
 
 
 def check_identity(output: str, old: Manifest, identity: Mapping[str, Any]) -> None:

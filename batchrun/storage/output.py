@@ -1,6 +1,7 @@
 """The output folder of a run: which rows are done, where outcomes go, and which ranges are ready to become parts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from batchrun.storage.ranges import DATA, SPOOL_SUFFIX, Range, Ranges, spans
 from batchrun.storage.sums import Sums
 from batchrun.storage.wal import made_from
 
+READERS = 16  # of parts at once, over a network
 MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
 
 
@@ -159,7 +161,7 @@ class Output:
     @property
     def unsynced(self) -> bool:
         """Tell whether a power cut could take outcomes; a kill never does."""
-        return any(one.log.unsynced for one in self._open.values())
+        return any(one.log.unsynced for one in list(self._open.values()))  # a thread removes what became a part
 
     def sync(self) -> None:
         """Bring all logs to the disk; meant for a thread beside the event loop.
@@ -187,10 +189,10 @@ class Output:
         began: list[Range] = []
         parts = self.target.store.names(DATA)
         left = {path.name: path for path in self._wal.iterdir()}
+        facts_of = self._read_parts([of for of in self.ranges if of.part_name in parts and of.rows])
         for of in self.ranges:
             log_path = self._wal / of.log_name
-            if of.part_name in parts and of.rows:
-                facts = self._own_part(of)
+            if facts := facts_of.get(of.number):
                 if log_path.name in left and made_from(log_path) == facts.digest:
                     began.append(of)  # some of its rows are sent again
                     continue
@@ -213,6 +215,11 @@ class Output:
             if name.endswith(SPOOL_SUFFIX):
                 path.unlink()
         return Found(len(self._done), self._sums.rows, torn, in_flight)
+
+    def _read_parts(self, some: Sequence[Range]) -> dict[int, PartFacts]:
+        """Return what parts say of themselves, by number; over a network many are asked at once."""
+        with ThreadPoolExecutor(READERS if self.target.store.remote else 1) as pool:
+            return {facts.number: facts for facts in pool.map(self._own_part, some)}
 
     def _own_part(self, of: Range) -> PartFacts:
         facts = read_facts(self.target.store, of.part)

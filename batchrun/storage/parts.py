@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.records import Outcome, Totals
+from batchrun.storage.files import named
 from batchrun.storage.part_facts import KEY, PartFacts, sign
 from batchrun.storage.ranges import Range
 from batchrun.storage.schema import FEW_VALUES, RESULT, result_columns
@@ -39,18 +40,19 @@ def write_part(
     beside = target.store.tmp / of.part_name
     facts = PartFacts(of.number, of.first_row, of.last_row, target.run_id, target.emulated, totals)
     try:
-        with pq.ParquetWriter(
-            beside,
-            target.schema,
-            compression="zstd",
-            use_dictionary=FEW_VALUES,
-            write_statistics=STATISTICS,
-            write_page_checksum=True,
-        ) as writer:
-            for table in _row_groups(target.schema, outcomes, kept):
-                writer.write_table(table, row_group_size=table.num_rows)
-            writer.add_key_value_metadata({KEY.decode(): facts.to_json()})
-        sign(beside, facts)
+        with named(beside):
+            with pq.ParquetWriter(
+                beside,
+                target.schema,
+                compression="zstd",
+                use_dictionary=FEW_VALUES,
+                write_statistics=STATISTICS,
+                write_page_checksum=True,
+            ) as writer:
+                for table in _row_groups(target.schema, outcomes, kept):
+                    writer.write_table(table, row_group_size=table.num_rows)
+                writer.add_key_value_metadata({KEY.decode(): facts.to_json()})
+            sign(beside, facts)
         target.store.publish(beside, of.part)
     except BaseException:
         beside.unlink(missing_ok=True)  # on a full disk, half a part would keep the log from growing

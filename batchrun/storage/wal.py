@@ -228,9 +228,16 @@ class RangeLog:
             length *= 4
 
     def _append(self, line: bytes) -> None:
-        written = os.write(self._descriptor, line)
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error  # a descriptor has no name to show
         if written != len(line):
             os.ftruncate(self._descriptor, self._end)
-            raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fitted", str(self._path))
+            raise OSError(
+                errno.ENOSPC,
+                f"{os.strerror(errno.ENOSPC)}: only {written} of {len(line)} bytes fitted",
+                str(self._path),
+            )
         self._end += written
         self._unsynced = True

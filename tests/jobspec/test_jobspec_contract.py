@@ -47,9 +47,6 @@ IN_FORCE = {
 }
 
 LATER = [
-    ("output.path", "s3://bucket/out", C),
-    ("output.scratch", ".batchrun/reviews", C),
-    ("output.storage_options", {"region": "us-east-1"}, C),
     ("sink", [{"type": "jsonl", "path": "out.jsonl"}], C),
     ("prompt.images", ["photo"], D),
     ("prompt.tools", [{"name": "look"}], D),

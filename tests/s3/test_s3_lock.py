@@ -167,29 +167,25 @@ def test_of_two_processes_one_wins_and_when_it_is_killed_it_is_followed_at_once(
 
 
 def test_a_holder_that_slept_learns_that_it_was_followed(bucket: Bucket) -> None:
-    lost: list[str] = []
-    told = threading.Event()
-
-    def on_lost(reason: str) -> None:
-        lost.append(reason)
-        told.set()
-
-    with BucketLock(bucket, KEY, on_lost, QUICK) as lock:
+    with BucketLock(bucket, KEY, QUICK) as lock:
         other = json.dumps({"pid": 7, "host": "other", "since": "2026-11-20T08:00:00+00:00"}).encode()
         bucket.put(KEY, other)
 
-        assert told.wait(5)
+        deadline_s = time.monotonic() + 5
+        while lock.held and time.monotonic() < deadline_s:
+            time.sleep(0.02)
         assert not lock.held
-    assert lost == [
+        with pytest.raises(LockedError, match="this run lost its lock"):
+            lock.renew()
+    assert lock.lost == (
         f"s3://{bucket.name}/out/lock: this run lost its lock, which it had not renewed for 2 s, "
         "to process 7 on other, since 2026-11-20T08:00:00+00:00"
-    ]
+    )
     assert bucket.get(KEY).content == other  # given back is only what is one's own
 
 
 def test_a_renewal_whose_answer_is_lost_is_no_loss(faulty: Bucket, proxy: Proxy) -> None:
-    lost: list[str] = []
-    with BucketLock(faulty, KEY, lost.append, QUICK) as lock:
+    with BucketLock(faulty, KEY, QUICK) as lock:
         proxy.faults += [Fault("lost", "PUT"), Fault("slow", "PUT")]
         deadline_s = time.monotonic() + 10
         while proxy.faults and time.monotonic() < deadline_s:
@@ -199,5 +195,5 @@ def test_a_renewal_whose_answer_is_lost_is_no_loss(faulty: Bucket, proxy: Proxy)
             time.sleep(0.02)
 
         assert lock.held
-        assert lost == []
+        assert lock.lost is None
     assert not is_held(faulty, KEY)

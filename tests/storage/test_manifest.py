@@ -63,7 +63,7 @@ def test_every_key_that_differs_is_named_with_both_values(made: Made) -> None:
 def test_what_is_no_manifest_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content, encoding="utf-8", errors="backslashreplace")
 
-    with pytest.raises(StorageError, match=r"manifest\.json: cannot be read as a manifest"):
+    with pytest.raises(StorageError, match=r"manifest\.json: cannot be read as a manifest: .*; put a copy .* --fresh"):
         read_manifest(Folder(tmp_path))
 
 

@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,18 +40,17 @@ class BucketLock:
 
     Taken by a conditional write, so of two starts at once one wins. A lock whose process is dead on this machine is
     taken over at once; else one that was not renewed for 45 s by the store's clock. While that is not certain, the
-    start waits and watches: a renewal means that the holder lives. `on_lost` is told, in a thread of its own, when
-    another run took the lock over: this machine may have slept. Released, the object stays and is empty, since not
+    start waits and watches: a renewal means that the holder lives. `lost` says when another run took the lock over:
+    this machine may have slept. Released, the object stays and is empty, since not
     every store deletes under a condition.
     Raises LockedError on entry if another run holds the output.
     """
 
-    def __init__(
-        self, bucket: Bucket, key: str, on_lost: Callable[[str], None] | None = None, times: LockTimes = TIMES
-    ) -> None:
+    def __init__(self, bucket: Bucket, key: str, times: LockTimes = TIMES) -> None:
+        self.lost: str | None = None  # why it is another run's by now
         self._bucket = bucket
         self._key = key
-        self._on_lost = on_lost
+        self._renewing = threading.Lock()
         self._times = times
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._token = uuid.uuid4().hex
@@ -93,6 +91,22 @@ class BucketLock:
         """Tell whether the lock is this run's, as far as is known."""
         return self._etag is not None
 
+    def renew(self) -> None:
+        """Prove that the lock is still this run's.
+
+        Raises LockedError if it is not, StorageError if the store cannot be asked.
+        """
+        with self._renewing:
+            if self._etag is not None:
+                self._renewals += 1
+                try:
+                    self._etag = self._bucket.replace(self._key, self._line(), self._etag)
+                except ConflictError:
+                    self._etag = None
+                    self.lost = self._why_lost()
+        if self.lost is not None:
+            raise LockedError(self.lost)
+
     def _taken(self) -> str:
         """Take the lock and return its ETag.
 
@@ -114,27 +128,26 @@ class BucketLock:
     def _renew_until_released(self) -> None:
         renewed = _Moment()
         while not self._released.wait(self._times.renew_s / 10):
-            if renewed.passed_s() < self._times.renew_s or self._etag is None:
+            if renewed.passed_s() < self._times.renew_s:
                 continue
-            self._renewals += 1
             try:
-                self._etag = self._bucket.replace(self._key, self._line(), self._etag)
+                self.renew()
                 renewed = _Moment()
-            except ConflictError:
-                self._etag = None
-                self._tell_lost()
+            except LockedError:
                 return
             except StorageError:
                 pass  # the store is away: the next look tries again, and finds out whose the lock is by then
 
-    def _tell_lost(self) -> None:
-        if self._on_lost is not None:
+    def _why_lost(self) -> str:
+        try:
             now = self._bucket.get(self._key)
-            by = _named(now) if now is not None else None
-            self._on_lost(
-                f"{self._bucket.where(self._key)}: this run lost its lock, which it had not renewed for "
-                f"{self._times.stale_s:.0f} s, to {by or 'a run that has ended since'}"
-            )
+        except StorageError:
+            now = None
+        by = _named(now) if now is not None else None
+        return (
+            f"{self._bucket.where(self._key)}: this run lost its lock, which it had not renewed for "
+            f"{self._times.stale_s:.0f} s, to {by or 'a run that has ended since'}"
+        )
 
     def _line(self) -> bytes:
         """Return what the lock says; no two writes of it are alike."""

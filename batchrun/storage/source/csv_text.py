@@ -1,12 +1,13 @@
 """CSV: a header, then text: `007` stays `007`, an empty field is "" and never null, and a row has all its fields."""
 
+import codecs
 import csv
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -28,8 +29,7 @@ def facts(file: InputFile) -> Facts:
     Fields are separated by commas and may be quoted, with newlines inside; blank lines do not count; UTF-8.
     Raises InputError: two columns of one name, a row of another width, a quote that is never closed, other bytes.
     """
-    with naming(file), file.open() as opened:
-        digest = hashlib.file_digest(cast("Any", opened), "sha256").hexdigest()
+    digest = _digest(file)
     names, has_rows = _header(file)
     rows = 0
     last = None
@@ -41,6 +41,26 @@ def facts(file: InputFile) -> Facts:
         raise InputError(f"{file}: the quote that opens the last field of row {rows + 1} is never closed")
     schema = pa.schema([(name, pa.string()) for name in names])
     return Facts(rows=rows, digest=digest, schema=schema, marks=marks_of(file, rows))
+
+
+def _digest(file: InputFile) -> str:
+    """Return the digest of the file's bytes.
+
+    Raises InputError if they are not UTF-8: pyarrow would meet that in places where it can only print it.
+    """
+    digest = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with naming(file), file.open() as opened:
+        block = b"."
+        while block:
+            block = opened.read(BLOCK_BYTES)
+            digest.update(block)
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                at = opened.tell() - len(error.object) + error.start + 1
+                raise InputError(f"{file}: not UTF-8 at byte {at}") from None
+    return digest.hexdigest()
 
 
 def batches(

@@ -41,7 +41,7 @@ def naming(file: InputFile) -> Iterator[None]:
         raise InputError(f"{file}: changed since it was scanned: another ETag") from error
     except MissingError as error:
         raise InputError(f"{file}: is not there any more") from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # a damaged footer may name columns in any bytes
         raise InputError(f"{file}: {error}") from error
 
 

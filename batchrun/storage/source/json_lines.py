@@ -19,6 +19,8 @@ from batchrun.storage.source.facts import MARK_EVERY_BYTES, Facts, Marks, last_m
 from batchrun.storage.source.input_file import InputFile
 
 BLOCK_BYTES = 1 << 20  # of whole lines; a longer line is a block of its own
+DEEPEST = 100  # a guess: each level is a level of the column's type
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]')  # a string or a bracket
 BOM = b"\xef\xbb\xbf"
 
 
@@ -107,6 +109,8 @@ def _inferred(file: InputFile, block: _Block) -> pa.Schema:
         text = line.strip()
         if not (text.startswith(b"{") and text.endswith(b"}")):
             raise InputError(f"{file}: line {number}: not a JSON object")
+        if _is_deep(text):  # pyarrow's parser would end the process
+            raise InputError(f"{file}: line {number}: objects and lists are nested more than {DEEPEST} deep")
     try:
         block.raw.decode()
         table = _parsed(block.lines, None)
@@ -115,6 +119,18 @@ def _inferred(file: InputFile, block: _Block) -> pa.Schema:
     if table.num_rows != len(block.lines):
         raise InputError(f"{file}: {_first_fault(block, 'more than one object on a line')}")
     return pa.schema([(field.name, _text_again(field.type)) for field in table.schema])
+
+
+def _is_deep(line: bytes) -> bool:
+    """Tell whether objects and lists stand more than DEEPEST deep in each other; most lines are seen to at a glance."""
+    if line.count(b"{") + line.count(b"[") <= DEEPEST:
+        return False
+    depth = 0
+    for token in _TOKEN.finditer(line):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(token[0], 0)
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _parsed(lines: Sequence[bytes], schema: pa.Schema | None) -> pa.Table:
@@ -150,6 +166,8 @@ def _first_fault(block: _Block, message: str) -> str:
             return f"line {number}: not UTF-8 at byte {error.start + 1} of the line"
         except json.JSONDecodeError as error:
             return f"line {number}: not JSON: {error.msg} at character {error.colno}"
+        except ValueError:  # an integer of thousands of digits
+            return f"line {number}: a number that cannot be read"
     if row := re.search(r" in row (\d+)$", message):
         return f"line {block.numbers[int(row[1])]}: {message.removesuffix(row[0])}"
     return f"lines {block.first_line} to {block.last_line}: {message}"
