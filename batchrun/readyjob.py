@@ -17,6 +17,7 @@ from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.pool import Quota
 from batchrun.render import Renderer, Templates
 from batchrun.storage.manifest import read_manifest
+from batchrun.storage.s3 import S3Options
 from batchrun.storage.source import Source, scan
 from batchrun.storage.store import MANIFEST, Store
 
@@ -79,7 +80,9 @@ class ReadyJob:
         known = {}
         if store.exists(MANIFEST) and not fresh:
             known = {file.name: file for file in read_manifest(store).files}
-        source = scan(self.spec.input.path, self.spec.base, known)
+        source = scan(
+            self.spec.input.path, self.spec.base, known, S3Options(**self.spec.input.storage_options.model_dump())
+        )
         source.require(self.renderer.columns, "the prompt")
         source.require(self.kept, "input.id and input.keep")
         return source

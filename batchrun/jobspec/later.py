@@ -40,8 +40,6 @@ class Later:
 
 
 LATER = (
-    Later("input.path", NOTHING_LOST, "input from S3", value=in_s3),
-    Later("input.storage_options", NOTHING_LOST, "input from S3", ({},)),
     Later("sink", NOTHING_LOST, "a sink", ([],)),
     Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
     Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),

@@ -97,7 +97,7 @@ class JobSpec(Table):
     @classmethod
     def _lies_outside_the_input(cls, output: Output, info: ValidationInfo) -> Output:
         for path in info.data["input"].path if "input" in info.data else ():
-            if isinstance(output.path, Path) and overlap(output.path, path):
+            if overlap(str(output.path), path):
                 raise MisfitError("path", f"must not be, hold or lie in the input {path}")
         return output
 

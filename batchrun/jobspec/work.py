@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
 from batchrun.jobspec.paths import resolved, text_of
-from batchrun.jobspec.places import Place, StorageOptions
+from batchrun.jobspec.places import Place, StorageOptions, an_input
 from batchrun.jobspec.values import (
     LARGEST,
     Count,
@@ -44,18 +44,19 @@ def input_paths(value: object, info: ValidationInfo) -> tuple[str, ...]:
         raise ValueError("must be a string or a list of strings")
     if not paths:
         raise ValueError("must name at least one file, folder or glob")
-    return each_once(tuple(resolved(path, base_of(info)) for path in paths))
+    return each_once(tuple(an_input(path, base_of(info)) for path in paths))
 
 
 class Input(Table):
-    """Where the rows come from; `path` holds absolute paths and globs, also when the job file names only one."""
+    """Where the rows come from; `path` holds absolute paths, URLs and globs, also when the job file names only one."""
 
     path: Annotated[tuple[str, ...], PlainValidator(input_paths)] = Field(
-        description="file, folder or glob, or a list of them: .parquet, .jsonl or .csv",
+        description="file, folder or glob, also s3://, or a list of them: .parquet, .jsonl or .csv",
         examples=['path = "data/*.parquet"'],
     )
     id: Name | None = Field(default=None, description="column that labels rows; the key is always the row number")
     keep: Names = Field(default=(), description="columns carried into the result")
+    storage_options: StorageOptions = StorageOptions()
 
     @field_validator("id", "keep")
     @classmethod

@@ -63,16 +63,22 @@ class Bucket:
         """Return the URL of an object, for messages."""
         return f"s3://{self.name}/{key}"
 
-    def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield the objects whose keys begin with `prefix`, in the order of their keys' bytes."""
-        token: dict[str, str] = {}
+    def objects(self, prefix: str = "", after: str | None = None, up_to: str | None = None) -> Iterator[ObjectInfo]:
+        """Yield the objects whose keys begin with `prefix`, in the order of their keys' bytes.
+
+        Only those behind the key `after`, and up to `up_to` itself: several listings can go on side by side.
+        """
+        given: dict[str, str] = {} if after is None else {"StartAfter": after}
+        last = None if up_to is None else up_to.encode()
         while True:
-            page = self.store.call(self.where(prefix), partial(self._page, prefix, token))
+            page = self.store.call(self.where(prefix), partial(self._page, prefix, given))
             for found in page.get("Contents", []):
+                if last is not None and found["Key"].encode() > last:
+                    return
                 yield ObjectInfo(found["Key"], found["Size"], found["ETag"], found["LastModified"])
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            given = {"ContinuationToken": page["NextContinuationToken"]}
 
     def head(self, key: str) -> ObjectInfo | None:
         """Return an object without its content, None if there is none (or no such bucket: HEAD cannot tell)."""
@@ -192,8 +198,8 @@ class Bucket:
 
         return self.store.call(self.where(key), ask)
 
-    async def _page(self, prefix: str, token: dict[str, str], client: "S3Client") -> Any:
-        return await client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=KEYS_PER_PAGE, **token)  # type: ignore[arg-type]
+    async def _page(self, prefix: str, given: dict[str, str], client: "S3Client") -> Any:
+        return await client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=KEYS_PER_PAGE, **given)  # type: ignore[arg-type]
 
     async def _delete(self, keys: Sequence[str], client: "S3Client") -> Any:
         return await client.delete_objects(

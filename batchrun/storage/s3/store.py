@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from anyio.from_thread import BlockingPortal
 from botocore import exceptions as sdk_errors
+from botocore.utils import parse_timestamp
 
 from batchrun.bedrock.sockets import LivelySession
 from batchrun.storage.s3.problems import EXPIRED, SDK_ERRORS, code_of, problem
@@ -154,11 +156,20 @@ def _stop(running: _Running) -> None:
 
 async def _open_client(options: S3Options, clients: AsyncExitStack) -> "S3Client":
     core = AioSession(profile=options.profile)
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     session = aioboto3.Session(botocore_session=core)
     region = options.region or core.get_config_variable("region") or REGION
     return await clients.enter_async_context(
         session.client("s3", region_name=region, endpoint_url=options.endpoint, config=_config(options))
     )
+
+
+def _moment(text: str) -> datetime:
+    """Read a time of an answer; the SDK's own way takes half of the time of a long listing."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parse_timestamp(text)
 
 
 def _config(options: S3Options) -> AioConfig:
