@@ -47,7 +47,6 @@ LATER = (
     Later("output.fsync", NOTHING_LOST, "a choice of fsync"),
     Later("output.flush_s", NOTHING_LOST, "output to S3"),
     Later("output.scratch", NOTHING_LOST, "output to S3"),
-    Later("sink", NOTHING_LOST, "a sink", ([],)),
     Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
     Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
     Later("generation.thinking_budget_tokens", WHOLE_CARD, "reasoning"),

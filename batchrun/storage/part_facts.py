@@ -93,10 +93,19 @@ def sign(path: Path, facts: PartFacts) -> None:
         os.fsync(file.fileno())
 
 
+def facts_in(file: pq.ParquetFile) -> PartFacts:
+    """Read what an open part says of itself; what is no part raises one of NOT_A_PART."""
+    return _facts(_told_in(file))
+
+
 def _told(path: Path) -> bytes:
     with pq.ParquetFile(path, pre_buffer=False) as file:
-        told: bytes = (file.metadata.metadata or {})[KEY]
-        return told
+        return _told_in(file)
+
+
+def _told_in(file: pq.ParquetFile) -> bytes:
+    told: bytes = (file.metadata.metadata or {})[KEY]
+    return told
 
 
 def _facts(told: bytes) -> PartFacts:

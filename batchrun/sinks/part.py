@@ -1,0 +1,108 @@
+"""Finished parts as sinks see them: who they are, and their rows in small batches."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batchrun.errors import StorageError
+from batchrun.sinks.text import with_valid_text
+from batchrun.storage.part_facts import PartFacts, facts_in, read_facts
+
+ROWS_AT_A_TIME = 1_024
+DIGITS = 15  # of the digest in hex: 60 bits fit the signed 64-bit integers that ledgers have
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A finished part of an output: rows `first_row` to `last_row`, one below the first where it is empty.
+
+    `number` is its place in the output and stays; `version` is taken from the digest of its bytes, so it is another
+    one once `batchrun retry` has written the part anew. `emulated` says that the answers are an emulator's.
+    """
+
+    run_id: str
+    number: int
+    first_row: int
+    last_row: int
+    version: int
+    emulated: bool
+    schema: pa.Schema
+    open: Callable[[], pq.ParquetFile] = field(repr=False)
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows the part has."""
+        return self.last_row - self.first_row + 1
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order, at most 1,024 and about 4 MB at a time; all text in them is valid UTF-8.
+
+        Raises StorageError if the part was replaced since it was looked at, OSError if its bytes are damaged.
+        """
+        with self.open() as file:
+            if version_of(facts_in(file)) != self.version:
+                raise StorageError(f"part {self.number} was replaced while it was delivered")
+            for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, use_threads=False):
+                yield with_valid_text(batch.replace_schema_metadata(None))
+
+    def reader(self) -> pa.RecordBatchReader:
+        """Return the same rows as one stream, for libraries that take Arrow."""
+        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
+
+
+def version_of(facts: PartFacts) -> int:
+    """Return the version of the part that says these facts of itself."""
+    return int(facts.digest[:DIGITS], 16)
+
+
+class PartFolder:
+    """The finished parts of one run in a folder; a part's footer is read once for every version of it."""
+
+    def __init__(self, data: Path, run_id: str) -> None:
+        self.run_id = run_id
+        self._data = data
+        self._known: dict[str, tuple[tuple[int, ...], Part]] = {}
+
+    def __repr__(self) -> str:
+        return f"PartFolder({self._data}, {len(self._known)} parts known)"
+
+    def parts(self) -> Mapping[int, Part]:
+        """Return the parts that are there now, by number, in order.
+
+        Raises StorageError if a file is no part of this run.
+        """
+        found: dict[str, tuple[tuple[int, ...], Part]] = {}
+        with os.scandir(self._data) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                stat = entry.stat()
+                stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+                known = self._known.get(entry.name)
+                part = known[1] if known is not None and known[0] == stamp else self._read(Path(entry.path))
+                found[entry.name] = stamp, part
+        self._known = found
+        return {part.number: part for _, part in found.values()}
+
+    def _read(self, path: Path) -> Part:
+        facts = read_facts(path)
+        if facts.run_id != self.run_id:
+            raise StorageError(f"{path}: is of run {facts.run_id}, not of this output's run {self.run_id}")
+
+        def opened() -> pq.ParquetFile:
+            return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True)
+
+        with opened() as file:
+            schema = file.schema_arrow.remove_metadata()
+        return Part(
+            facts.run_id,
+            facts.number,
+            facts.first_row,
+            facts.last_row,
+            version_of(facts),
+            facts.emulated,
+            schema,
+            opened,
+        )
