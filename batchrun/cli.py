@@ -104,6 +104,17 @@ def verify(
 
 
 @app.command()
+def sink(job: Job, sets: Set = None, as_json: Json = False) -> None:
+    """Deliver to the job's sinks the parts that they lack. Exit 0 all in step, 4 a sink failed."""
+    with _errors(as_json):
+        from batchrun.deliver import deliver, deliveries_text
+
+        told = deliver(job, _overrides(sets))
+        _say(json.dumps(told) if as_json else deliveries_text(told))
+    raise typer.Exit(told["exit_code"])
+
+
+@app.command()
 def lanes(
     card: Annotated[str, typer.Option("--card", help="A shipped model card, or a path to one.")] = "claude-haiku-4-5",
     as_json: Json = False,
@@ -166,7 +177,6 @@ def _to_come(name: str, when: str) -> None:
 
 
 _to_come("retry", " (issue «Nothing lost»)")
-_to_come("sink", " (issue «Nothing lost»)")
 _to_come("doctor", " (issue «The whole model card»)")
 _to_come("report", "")
 

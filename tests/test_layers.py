@@ -18,11 +18,11 @@ LAYERS = [
     {"bedrock"},
     {"storage", "lanes"},
     {"render", "readyjob", "runaway", "cells"},
-    {"screen"},
+    {"screen", "sinks"},
     {"backlog", "dispatch"},
     {"pipeline"},
-    {"engines", "assembly"},
-    {"api"},
+    {"engines", "assembly", "delivering"},
+    {"api", "deliver"},
     {"expected"},
     {"planning"},
     {"cli"},
@@ -36,6 +36,8 @@ HOMES = {
     "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets"},
     "botocore": {"bedrock.sdk", "bedrock.credentials"},
     "jinja2": {"render"},
+    "deltalake": {"sinks.delta"},
+    "psycopg": {"sinks.postgres"},
 }
 
 

@@ -8,7 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationError, ValidationInfo, create_model, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
 
 from batchrun.jobspec.keys import keys_of
 from batchrun.jobspec.paths import overlap, resolved
@@ -30,7 +38,9 @@ class SinkTable(Table):
 
     extra: ClassVar[tuple[str, str] | None] = None  # (module, extra of batchrun that installs it)
 
-    type: Name = Field(description="jsonl, delta, postgres or the name of an installed plug-in", examples=['type = "jsonl"'])
+    type: Name = Field(
+        description="jsonl, delta, postgres or the name of an installed plug-in", examples=['type = "jsonl"']
+    )
     name: Name | None = Field(default=None, description="how messages name this sink; unset: type and target")
 
     @property
@@ -134,7 +144,7 @@ class Postgres(SinkTable):
         if not TABLE_NAME.fullmatch(table):
             longest = 63 - len(LEDGER_SUFFIX)
             raise ValueError(
-                f'must be a name, or "schema.table": letters, digits and _, no digit first, at most {longest} characters'
+                f'must be a name of at most {longest} letters, digits and _, no digit first, or "schema.table"'
             )
         return table
 
@@ -210,7 +220,7 @@ def _table_of(kind: object) -> type[SinkTable]:
         table = entry.load().Table
         if not issubclass(table, SinkTable):
             raise TypeError("its Table is no SinkTable")
-    except Exception as error:  # noqa: BLE001 - a plug-in is others' code and may fail in any way
+    except Exception as error:
         raise ValueError(f"the plug-in {entry.value} cannot be used: {type(error).__name__}: {error}") from error
     return table  # type: ignore[no-any-return]
 
@@ -230,7 +240,9 @@ def _twice(sinks: tuple[SinkTable, ...]) -> Iterator[Problem]:
                 yield Problem(at, f": goes where sink[{before}] goes: {sink.target}")
                 break
             if sink.label == other.label:
-                yield Problem((*at, "name"), f': sink[{before}] is named "{other.label}" too; give each a name of its own')
+                yield Problem(
+                    (*at, "name"), f': sink[{before}] is named "{other.label}" too; give each a name of its own'
+                )
                 break
 
 

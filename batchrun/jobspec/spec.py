@@ -104,9 +104,7 @@ class JobSpec(Table):
 
     @field_validator("sink")
     @classmethod
-    def _goes_where_nothing_else_is(
-        cls, sinks: tuple[SinkTable, ...], info: ValidationInfo
-    ) -> tuple[SinkTable, ...]:
+    def _goes_where_nothing_else_is(cls, sinks: tuple[SinkTable, ...], info: ValidationInfo) -> tuple[SinkTable, ...]:
         read = info.data["input"].path if "input" in info.data else ()
         written = (str(info.data["output"].path),) if "output" in info.data else ()
         for place, sink in enumerate(sinks):

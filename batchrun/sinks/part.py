@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from batchrun.errors import StorageError
 from batchrun.sinks.text import with_valid_text
 from batchrun.storage.part_facts import PartFacts, facts_in, read_facts
 
-ROWS_AT_A_TIME = 1_024
+ROWS_AT_A_TIME = 256
 DIGITS = 15  # of the digest in hex: 60 bits fit the signed 64-bit integers that ledgers have
 
 
@@ -39,15 +40,16 @@ class Part:
         return self.last_row - self.first_row + 1
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in order, at most 1,024 and about 4 MB at a time; all text in them is valid UTF-8.
+        """Yield the rows in order, at most 256 and about 4 MB at a time; all text in them is valid UTF-8.
 
         Raises StorageError if the part was replaced since it was looked at, OSError if its bytes are damaged.
         """
         with self.open() as file:
             if version_of(facts_in(file)) != self.version:
                 raise StorageError(f"part {self.number} was replaced while it was delivered")
-            for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, use_threads=False):
-                yield with_valid_text(batch.replace_schema_metadata(None))
+            for group in range(file.num_row_groups):  # one by one: a batch over several would hold more than one
+                for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], use_threads=False):
+                    yield with_valid_text(batch.replace_schema_metadata(None))
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the same rows as one stream, for libraries that take Arrow."""
@@ -66,6 +68,7 @@ class PartFolder:
         self.run_id = run_id
         self._data = data
         self._known: dict[str, tuple[tuple[int, ...], Part]] = {}
+        self._one_at_a_time = Lock()  # the sinks of a job look from threads of their own
 
     def __repr__(self) -> str:
         return f"PartFolder({self._data}, {len(self._known)} parts known)"
@@ -75,6 +78,11 @@ class PartFolder:
 
         Raises StorageError if a file is no part of this run.
         """
+        with self._one_at_a_time:
+            self._known = self._look()
+            return {part.number: part for _, part in self._known.values()}
+
+    def _look(self) -> dict[str, tuple[tuple[int, ...], Part]]:
         found: dict[str, tuple[tuple[int, ...], Part]] = {}
         with os.scandir(self._data) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
@@ -83,8 +91,7 @@ class PartFolder:
                 known = self._known.get(entry.name)
                 part = known[1] if known is not None and known[0] == stamp else self._read(Path(entry.path))
                 found[entry.name] = stamp, part
-        self._known = found
-        return {part.number: part for _, part in found.values()}
+        return found
 
     def _read(self, path: Path) -> Part:
         facts = read_facts(path)

@@ -1,6 +1,7 @@
 """Text that is what it says: strings that are no UTF-8, which Parquet files of other writers hold, made readable."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def with_valid_text(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -31,7 +32,7 @@ def _valid(array: pa.Array) -> pa.Array:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         # The offsets of a slice begin where the slice does, and so must the values.
         first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
-        offsets = pa.compute.subtract(array.offsets, array.offsets[0])
+        offsets = pc.subtract(array.offsets, array.offsets[0])
         values = _valid(array.values.slice(first, last - first))
         return type(array).from_arrays(offsets, values, type=kind, mask=array.is_null())
     return array
