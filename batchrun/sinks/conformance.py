@@ -249,7 +249,9 @@ class SinkConformance:
             _kill_a_delivery(place, parts, Random(seed))
 
             found = place.rows()
-            of_part = [sum(row["row"] // ROWS_PER_PART == number for row in found) for number in range(PARTS_TO_KILL_IN)]
+            of_part = [
+                sum(row["row"] // ROWS_PER_PART == number for row in found) for number in range(PARTS_TO_KILL_IN)
+            ]
             assert set(of_part) <= {0, ROWS_PER_PART}, f"seed {seed}: rows by part {of_part}: a part is there in pieces"
             mixed = {number for number in range(PARTS_TO_KILL_IN) if len(_beginnings(found, number)) > 1}
             assert not mixed, f"seed {seed}: parts {mixed} are of two versions at once"
@@ -342,7 +344,9 @@ def _kill_a_delivery(place: Place, parts: Parts, chance: Random) -> None:
     process.start()
     theirs.close()
     try:
-        for _ in range(1 + chance.randrange(PARTS_TO_KILL_IN)):  # the sink's libraries are loaded once the first has gone through
+        for _ in range(
+            1 + chance.randrange(PARTS_TO_KILL_IN)
+        ):  # the sink's libraries are loaded once the first has gone through
             ours.recv()
         time.sleep(chance.uniform(0, 0.02))
     except EOFError:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batchrun.sinks.nested import is_list, pairs_of
 from batchrun.sinks.text import is_text
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -77,19 +78,12 @@ def _lists(array: pa.Array) -> list[Any]:
 
 
 def _pairs(array: pa.Array) -> list[Any]:
-    kind = array.type
-    pair = pa.struct([pa.field("key", kind.key_type, nullable=False), pa.field("value", kind.item_type)])
-    return _lists(array.cast(pa.list_(pair)))
+    return _lists(pairs_of(array))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
     one_of = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
     return not is_text(kind) and any(is_kind(kind) for is_kind in one_of)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Tell whether cells of this type are lists."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def is_moment(kind: pa.DataType) -> bool:

@@ -1,7 +1,8 @@
 """Text that is what it says: strings that are no UTF-8, which Parquet files of other writers hold, made readable."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from batchrun.sinks.nested import with_leaves
 
 
 def with_valid_text(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -19,20 +20,14 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def _valid(array: pa.Array) -> pa.Array:
+    return with_leaves(array, _valid_leaf).cast(array.type)
+
+
+def _valid_leaf(array: pa.Array) -> pa.Array:
     kind = array.type
-    if is_text(kind):
-        cells = array.cast(pa.large_binary(), safe=False).to_pylist()
-        return pa.array([None if cell is None else cell.decode("utf-8", "replace") for cell in cells], kind)
     if pa.types.is_dictionary(kind):
         return pa.DictionaryArray.from_arrays(array.indices, _valid(array.dictionary))
-    if pa.types.is_struct(kind):
-        return pa.StructArray.from_arrays(
-            [_valid(child) for child in array.flatten()], fields=list(kind), mask=array.is_null()
-        )
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        # The offsets of a slice begin where the slice does, and so must the values.
-        first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
-        offsets = pc.subtract(array.offsets, array.offsets[0])
-        values = _valid(array.values.slice(first, last - first))
-        return type(array).from_arrays(offsets, values, type=kind, mask=array.is_null())
-    return array
+    if not is_text(kind):
+        return array
+    cells = array.cast(pa.large_binary(), safe=False).to_pylist()
+    return pa.array([None if cell is None else cell.decode("utf-8", "replace") for cell in cells], kind)
