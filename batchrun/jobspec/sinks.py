@@ -30,7 +30,7 @@ GROUP = "batchrun.sinks"  # entry points of plug-ins
 LEDGER_SUFFIX = "_batchrun_parts"
 TABLE_NAME = re.compile(rf"([A-Za-z_][A-Za-z0-9_]{{0,62}}\.)?[A-Za-z_][A-Za-z0-9_]{{0,{62 - len(LEDGER_SUFFIX)}}}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-PASSWORD = re.compile(r"(^|[\s?&])(ssl)?password\s*=|//[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+PASSWORD = re.compile(r"(^|[\s?&])(ssl)?password\s*=|//[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
 class SinkTable(Table):
