@@ -54,15 +54,13 @@ class DeltaSink:
         application = _application(part.run_id, part.number)
         schema = delta_schema(part.schema)
         rows = pa.RecordBatchReader.from_batches(schema, (delta_batch(batch, schema) for batch in part.batches()))
-        replaces = table.transaction_version(application) is not None
         commit = CommitProperties(app_transactions=[Transaction(application, part.version)])
+        if table.transaction_version(application) is None:
+            write_deltalake(table, rows, mode="append", writer_properties=WRITER, commit_properties=commit)
+            return
+        replaced = f"row >= {part.first_row} AND row <= {part.last_row}"
         write_deltalake(
-            table,
-            rows,
-            mode="overwrite" if replaces else "append",
-            predicate=f"row >= {part.first_row} AND row <= {part.last_row}" if replaces else None,
-            writer_properties=WRITER,
-            commit_properties=commit,
+            table, rows, mode="overwrite", predicate=replaced, writer_properties=WRITER, commit_properties=commit
         )
 
     def close(self) -> None:

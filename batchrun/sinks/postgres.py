@@ -118,7 +118,7 @@ ON CONFLICT (part) DO UPDATE SET version = excluded.version, delivered_at = excl
 
 
 def _query(text: str, *names: sql.Composable) -> sql.Composed:
-    return sql.SQL(text).format(*names)  # type: ignore[arg-type] # always one of the texts in this file
+    return sql.SQL(text).format(*names)
 
 
 def _column(name: str) -> sql.Identifier:
