@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 
@@ -51,10 +51,10 @@ class JsonlSink:
         final = self._file(part.number)
         beside = beside_of(final)
         try:
-            with beside.open("wb") as file:
-                self._write(part, file)
-                file.flush()
-                os.fsync(file.fileno())
+            with self._opened(beside) as file:
+                for batch in part.batches():
+                    file.write("".join(f"{_to_json(row)}\n" for row in plain_rows(batch)).encode())
+            _sync(beside)
             size_bytes = beside.stat().st_size
             beside.replace(final)
         except BaseException:
@@ -73,11 +73,11 @@ class JsonlSink:
     def _ledger(self) -> Path:
         return self._folder / LEDGER
 
-    def _write(self, part: Part, file: BinaryIO) -> None:
+    def _opened(self, path: Path) -> Any:
+        """Return a file to write rows to; closing it closes what is below it too."""
         if self._compression == "none":
-            return _write_rows(part, file)
-        with pa.CompressedOutputStream(file, self._compression) as compressed:
-            return _write_rows(part, compressed)
+            return path.open("wb")
+        return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), self._compression)
 
     def _begin(self, part: Part) -> None:
         """Make the folder and its ledger; cut a line off that a kill has torn, so that the next begins on its own."""
@@ -128,9 +128,9 @@ class JsonlSink:
             raise SinkError(f"{self._folder}: holds files that no run delivered ({strangers[0]}); name another folder")
 
 
-def _write_rows(part: Part, file: Any) -> None:
-    for batch in part.batches():
-        file.write("".join(f"{_to_json(row)}\n" for row in plain_rows(batch)).encode())
+def _sync(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _size_bytes(path: Path) -> int | None:
