@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the job file, such as limits.max_in_flight=50."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+THREADS_END_S = 0.5  # an idle thread of a pool ends in no time
 
 EXIT_CODES = """
 Exit codes: 0 finished; 1 finished, but more rows failed than limits.max_failed; 2 the job file or the input is wrong,
@@ -201,6 +204,9 @@ def main() -> NoReturn:
         app()
     except KeyboardInterrupt:
         _leave(RunStopped("interrupted"))
+    except SystemExit as end:
+        _leave_threads(end)
+        raise
     sys.exit(0)
 
 
@@ -243,6 +249,17 @@ def _leave(error: BatchrunError) -> NoReturn:
     """End the process at once: a thread may still scan the input, and an ordinary end would wait for it."""
     print(f"batchrun: {error}", file=sys.stderr, flush=True)
     os._exit(error.exit_code)
+
+
+def _leave_threads(end: SystemExit) -> None:
+    """End the process at once if a thread does not end, as in a sink that hangs: an ordinary end would wait for it."""
+    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    for one in others:
+        one.join(THREADS_END_S)
+    if isinstance(end.code, int) and any(one.is_alive() for one in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code)
 
 
 def _overrides(sets: list[str] | None, limit: int | None = None) -> list[str]:

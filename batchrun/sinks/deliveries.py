@@ -56,7 +56,12 @@ class Deliveries:
 
     async def ask(self) -> list[Lag]:
         """Ask the sinks themselves how far they are behind; nothing is written."""
-        return [await anyio.to_thread.run_sync(sink.ask, abandon_on_cancel=True) for sink in self._sinks]
+        for sink in self._sinks:
+            with anyio.move_on_after(PATIENCE_S) as patience:
+                await anyio.to_thread.run_sync(sink.ask, abandon_on_cancel=True)
+            if patience.cancelled_caught:
+                sink.error = f"said nothing in {PATIENCE_S:g} s"
+        return self.lags()
 
     def lags(self) -> list[Lag]:
         """Return how far each sink is behind."""
