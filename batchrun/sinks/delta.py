@@ -49,18 +49,20 @@ class DeltaSink:
         return {number: version for number, version in found.items() if version is not None}
 
     def deliver(self, part: Part) -> None:
-        """Commit the rows of a part and its transaction; its range of rows is overwritten if it was there before."""
+        """Commit the rows of a part and its transaction, in place of whatever its range of rows held."""
         table = self._opened() or self._created(part)
-        application = _application(part.run_id, part.number)
         schema = delta_schema(part.schema)
         rows = pa.RecordBatchReader.from_batches(schema, (delta_batch(batch, schema) for batch in part.batches()))
-        commit = CommitProperties(app_transactions=[Transaction(application, part.version)])
-        if table.transaction_version(application) is None:
-            write_deltalake(table, rows, mode="append", writer_properties=WRITER, commit_properties=commit)
-            return
-        replaced = f"row >= {part.first_row} AND row <= {part.last_row}"
+        # Without a time, so that delta.setTransactionRetentionDuration never lets it expire.
+        transaction = Transaction(_application(part.run_id, part.number), part.version)
+        # The same for new parts: an append would be quicker, but no part is ever there twice this way.
         write_deltalake(
-            table, rows, mode="overwrite", predicate=replaced, writer_properties=WRITER, commit_properties=commit
+            table,
+            rows,
+            mode="overwrite",
+            predicate=f"row >= {part.first_row} AND row <= {part.last_row}",
+            writer_properties=WRITER,
+            commit_properties=CommitProperties(app_transactions=[transaction]),
         )
 
     def close(self) -> None:

@@ -122,6 +122,14 @@ def test_a_table_that_its_owner_compacts_can_still_be_replaced_in(place: DeltaPl
     assert versions(place, new) == {part.number: part.version for part in new}
 
 
+def test_what_is_held_is_not_forgotten_where_transactions_expire(place: DeltaPlace, tmp_path: Path) -> None:
+    parts = Parts.made(tmp_path, 2).all()
+    deliver(place, parts)
+    DeltaTable(place.path).alter.set_table_properties({"delta.setTransactionRetentionDuration": "interval 0 seconds"})
+
+    assert versions(place, parts) == {part.number: part.version for part in parts}
+
+
 def test_a_table_of_others_is_refused(place: DeltaPlace) -> None:
     write_deltalake(place.path, pa.table({"row": [1]}))
 
