@@ -37,6 +37,12 @@ class StorageError(BatchrunError):
     exit_code = 4
 
 
+class SinkError(BatchrunError):
+    """A sink did not take a part; the part stays in the output and is delivered later."""
+
+    exit_code = 4
+
+
 class LockedError(BatchrunError):
     """Another run holds this output."""
 

@@ -18,11 +18,11 @@ LAYERS = [
     {"bedrock"},
     {"storage", "lanes"},
     {"render", "sandbox", "readyjob", "runaway", "cells"},
-    {"screen"},
+    {"screen", "sinks"},
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
-    {"engines", "assembly"},
-    {"api"},
+    {"engines", "assembly", "delivering"},
+    {"api", "deliver"},
     {"expected"},
     {"planning"},
     {"cli"},
@@ -36,6 +36,8 @@ HOMES = {
     "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
     "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
     "jinja2": {"render", "sandbox"},
+    "deltalake": {"sinks.delta"},
+    "psycopg": {"sinks.postgres"},
 }
 
 
