@@ -4,7 +4,7 @@ from random import Random
 
 from tests.torture.episode import Plan, Start
 from tests.torture.jobs import KINDS
-from tests.torture.points import BOTH, DURING, LINE, LONG, MIXED, PLAIN, SPOTS, TO_BE_MOVED, Death, Spot
+from tests.torture.points import BOTH, DURING, LINE, LONG, MIXED, NOTHING, PLAIN, SPOTS, TO_BE_MOVED, Death, Spot
 
 A_RUN_S = 0.6  # about as long as a run of these jobs takes
 A_PART_S = 0.02  # and a part with answers of 16 KB
@@ -47,17 +47,18 @@ def plan_at(spot: Spot, seed: int, further: int | None = None) -> Plan:
     """Return a plan whose first kill but for what must come before is at `spot`."""
     chance = Random(seed)
     point = spot.point
+    earlier, fresh = point.earlier, point.earlier is TO_BE_MOVED
     starts = []
-    if point.earlier.death is not None:
-        starts.append(Start(f"to have it {point.earlier.name}", point.earlier.death, forced=True))
-    elif point.earlier.arguments:
-        starts.append(Start(f"to have it {point.earlier.name}", arguments=point.earlier.arguments))
+    if earlier is not NOTHING:
+        starts.append(
+            Start(f"to have it {earlier.name}", earlier.death, command=("run", *earlier.arguments), forced=True)
+        )
     delay_s = chance.uniform(0, A_PART_S) if spot.when == DURING else 0.0
     death = Death(point.name, spot.when, chance.randint(1, point.most), delay_s)
-    fresh = point.earlier is TO_BE_MOVED
-    starts.append(Start(str(spot), death, arguments=("--fresh",) if fresh else (), forced=True))
+    starts.append(Start(str(spot), death, command=earlier.command, forced=True))
     if fresh and chance.random() < 0.5:
-        starts.append(Start("a moment of --fresh", kill_after_s=chance.uniform(0, EARLY_S), arguments=("--fresh",)))
+        moment_s = chance.uniform(0, EARLY_S)
+        starts.append(Start("a moment of --fresh", kill_after_s=moment_s, command=earlier.command, forced=True))
     starts += _kills(chance, further) if fresh else _further(chance, point.job, further)
     return Plan(seed, KINDS[point.job], tuple(starts))
 
