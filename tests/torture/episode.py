@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.torture.books import Books, Paid
-from tests.torture.jobs import Kind, prompt_of, write_job
-from tests.torture.points import Death
+from tests.torture.jobs import KINDS, Kind, prompt_of, write_job
+from tests.torture.points import PLAIN, Death
 from tests.torture.remains import Remains, dollars_of, empty, look
 from tests.torture.zygote import Ended, Zygote
 
@@ -24,6 +24,7 @@ class Start:
     told_as: str
     death: Death | None = None
     kill_after_s: float | None = None
+    kill_after_share: float | None = None  # of the time that a whole run takes on this machine
     command: tuple[str, ...] = ("run",)
     max_cost_usd: float | None = None
     forced: bool = False  # a point that this start passes for certain, or an end that it comes to
@@ -73,9 +74,12 @@ class Episode:
         self._books = books
         self._base = base
         self._output = base / "out"
+        self._run_s = 0.0
 
     def play(self, plan: Plan) -> Story:
         """Kill, go on, and look what is there; raises nothing of what it finds wrong."""
+        if not self._run_s:
+            self._run_s = self._time_of_a_run()
         shutil.rmtree(self._base, ignore_errors=True)
         self._base.mkdir(parents=True)
         self._plan = plan
@@ -101,9 +105,18 @@ class Episode:
         cap = ("--set", f"limits.max_cost_usd={start.max_cost_usd}") if start.max_cost_usd is not None else ()
         name, *options = start.command
         arguments = (name, str(self._job), "--json", "--quiet", *options, *cap)
+        kill_after_s = start.kill_after_s
+        if start.kill_after_share is not None:
+            kill_after_s = start.kill_after_share * self._run_s
         return self._zygote.run(
-            self._output, *arguments, death=start.death, kill_after_s=start.kill_after_s, prepare=start.prepare
+            self._output, *arguments, death=start.death, kill_after_s=kill_after_s, prepare=start.prepare
         )
+
+    def _time_of_a_run(self) -> float:
+        shutil.rmtree(self._base, ignore_errors=True)
+        self._base.mkdir(parents=True)
+        job = write_job(self._base, KINDS[PLAIN], self._books.url, "rehearsal")
+        return self._zygote.run(self._output, "run", str(job), "--quiet").wall_s
 
     def _look_after(self, start: Start, ended: Ended) -> None:
         """Note a kill and what it had in flight, and whether anything that was there has gone."""

@@ -6,7 +6,6 @@ from tests.torture.episode import Plan, Start
 from tests.torture.jobs import KINDS
 from tests.torture.points import BOTH, DURING, LINE, LONG, MIXED, NOTHING, PLAIN, SPOTS, TO_BE_MOVED, Death, Spot
 
-A_RUN_S = 0.6  # about as long as a run of these jobs takes
 A_PART_S = 0.02  # and a part with answers of 16 KB
 EARLY_S = 0.3
 MOST_FURTHER_KILLS = 6
@@ -67,7 +66,7 @@ def plan_of_moments(seed: int, further: int | None = None) -> Plan:
     """Return a plan that begins with a kill at a moment."""
     chance = Random(seed)
     kind = chance.choice([PLAIN, LONG, MIXED])
-    first = Start(FIRST_MOMENT, kill_after_s=chance.uniform(0, A_RUN_S))
+    first = Start(FIRST_MOMENT, kill_after_share=chance.random())
     return Plan(seed, KINDS[kind], (first, *_further(chance, kind, further)))
 
 
@@ -88,7 +87,7 @@ def _kill(chance: Random) -> Start:
     if what < 0.35:
         return Start(EARLY, kill_after_s=chance.uniform(0, EARLY_S))
     if what < 0.5:
-        return Start(MOMENT, kill_after_s=chance.uniform(0, A_RUN_S))
+        return Start(MOMENT, kill_after_share=chance.random())
     name, when, most = chance.choice(COMMON)
     delay_s = chance.uniform(0, A_PART_S) if when == DURING else 0.0
     return Start(ANY_POINT, Death(name, when, chance.randint(1, most), delay_s))

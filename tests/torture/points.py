@@ -107,7 +107,7 @@ POINTS = (
     Point("lock truncate"),
     # during a resume
     Point("log truncate", BOTH, earlier=IN_THE_MIDST),
-    Point("log append unsettled", LINE, earlier=IN_THE_MIDST, most=2),
+    Point("log append unsettled", LINE, earlier=IN_THE_MIDST),
     Point("spool remove", BOTH, earlier=IN_THE_MIDST),
     Point("part remove", BOTH, earlier=PART_HALF_WRITTEN),
     Point("log remove", BOTH, earlier=LOG_LEFT),

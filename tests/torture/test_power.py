@@ -9,7 +9,6 @@ import pytest
 from tests.torture.bench import Bench
 from tests.torture.books import Books
 from tests.torture.jobs import IN_FLIGHT, KINDS, Kind
-from tests.torture.plans import A_RUN_S
 from tests.torture.points import AFTER, BEFORE, TRUNCATED, Death
 from tests.torture.power import Power
 from tests.torture.remains import empty, events, look
@@ -25,6 +24,7 @@ CUTS = {
     "at a moment": None,
 }
 SLOW = Kind("slow", 40, 40, "max_tokens = 64", lambda _: "[[output_tokens=2]] [[latency_s=0.08]]", lambda _: 1)
+A_RUN_S = 0.6  # about as long as a run takes
 SLACK_S = 1.0  # for the sync itself, on a busy machine
 
 
