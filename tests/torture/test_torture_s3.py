@@ -17,7 +17,16 @@ from tests.torture.zygote import Ended, Zygote
 KEYS = ("has_keys", KEY, SECRET)
 SPOTS = [
     (point, when)
-    for point in ("lock upload", "manifest upload", "part upload", "_SUCCESS upload", "summary upload", "status upload")
+    for point in (
+        "lock upload",
+        "manifest upload",
+        "part upload",
+        "_SUCCESS upload",
+        "summary upload",
+        "status upload",
+        "wal upload",
+        "wal delete",
+    )
     for when in (BEFORE, AFTER)
 ]
 SLICE = {("part upload", AFTER)}
