@@ -270,8 +270,9 @@ def _errors(as_json: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - a bug of ours: say so, never with the exit code of a finished run
-        _say(traceback.format_exc().rstrip(), "stderr")
-        _fail(RunStopped(f"internal error: {type(error).__name__}: {error}; the output can be gone on with"), as_json)
+        # Where and what, but not the error's own words: they may quote a row, and logs are kept.
+        _say("".join(traceback.format_tb(error.__traceback__)).rstrip(), "stderr")
+        _fail(RunStopped(f"internal error: {type(error).__name__}; the output can be gone on with"), as_json)
 
 
 def _say(text: str, to: str = "stdout") -> None:

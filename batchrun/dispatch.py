@@ -16,7 +16,8 @@ from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.retry import retrying
 from batchrun.lanes.trial import Trial
-from batchrun.records import Completion, Outcome, Status
+from batchrun.records import Completion, Outcome, Prompt, Status
+from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
 
 CUT = "max_tokens"
@@ -112,7 +113,8 @@ class Dispatch:
             self._journal.sent(trial.request.row, admission.worst_usd)
             if self._max_tokens is not None:
                 self._max_tokens.sent(trial, admission.sent_at_s)
-            return await self._transport.send(lane.inference_id, lane.source_region, trial.request)
+            answer = await self._transport.send(lane.inference_id, lane.source_region, trial.request)
+            return answer if isinstance(answer, Completion) else _told(answer, trial.request.prompt)
         except anyio.get_cancelled_exc_class():
             self._admissions.abandoned(admission, self._clock.now_s())
             raise
@@ -226,6 +228,12 @@ def _no_access(lane: Lane, fault: Fault) -> str:
         f"{said}. Renew the credentials (aws sso login, a new session token or Bedrock key) and run the same command "
         "again: it goes on where this run stopped"
     )
+
+
+def _told(fault: Fault, prompt: Prompt) -> Fault:
+    """Return a fault as it may be passed on: what was sent stays out of summaries and logs."""
+    texts = [prompt.system or "", *(message.text for message in prompt.messages)]
+    return replace(fault, message=without_echo(without_credentials(fault.message), texts))
 
 
 def unrendered(row: int, message: str, clock: Clock) -> Outcome:

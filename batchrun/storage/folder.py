@@ -179,7 +179,9 @@ class Folder:
         return str(aside)
 
     def clear_tmp(self) -> None:
-        """Remove what a killed run left half written."""
+        """Remove what a killed run left half written; behind a link, the files would be somebody else's."""
+        if self.tmp.is_symlink():
+            raise StorageError(f"{self.tmp}: is a link; remove it, the next start makes a folder of its own")
         for entry in self.tmp.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
