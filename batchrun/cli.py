@@ -7,12 +7,16 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from batchrun.errors import BatchrunError, JobError, RunStopped
+
+if TYPE_CHECKING:
+    from batchrun.records import Status
 
 # Everything heavy is imported in the commands: `batchrun --help` must not wait for pyarrow and the SDK.
 
@@ -43,6 +47,10 @@ def run(
     sets: Set = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an earlier output aside and start anew.")] = False,
+    accept: Annotated[
+        bool,
+        typer.Option("--accept-input-changes", help="Go on although input files changed; results that are there stay."),
+    ] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -52,7 +60,30 @@ def run(
         from batchrun.api import run as run_job
         from batchrun.screen.summary import summary_text
 
-        summary = run_job(job, RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr))
+        options = RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr, accept_input_changes=accept)
+        summary = run_job(job, options)
+        _say(json.dumps(summary) if as_json else summary_text(summary))
+    raise typer.Exit(summary["exit_code"])
+
+
+@app.command(epilog=EXIT_CODES)
+def retry(
+    job: Job,
+    sets: Set = None,
+    status: Annotated[
+        str, typer.Option("--status", help="Which rows: a list with commas.", metavar="STATUS,…")
+    ] = "truncated,invalid,failed",
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Send rows of a finished run again whose status is not ok, and replace the parts that they are in."""
+    with _errors(as_json):
+        from batchrun.api import RunOptions
+        from batchrun.api import run as run_job
+        from batchrun.screen.summary import summary_text
+
+        options = RunOptions(_overrides(sets), screen=None if quiet else sys.stderr, again=_statuses(status))
+        summary = run_job(job, options)
         _say(json.dumps(summary) if as_json else summary_text(summary))
     raise typer.Exit(summary["exit_code"])
 
@@ -80,9 +111,10 @@ def status(job: Job, sets: Set = None, as_json: Json = False) -> None:
     with _errors(as_json):
         from batchrun.jobspec import load_job
         from batchrun.screen.status import read_status, status_text
-        from batchrun.storage.folder import Folder
+        from batchrun.storage.opening import open_store
 
-        told = read_status(Folder(load_job(job, _overrides(sets)).output.path))
+        with open_store(load_job(job, _overrides(sets))) as store:
+            told = read_status(store)
         _say(json.dumps(told) if as_json else status_text(told))
 
 
@@ -165,7 +197,6 @@ def _to_come(name: str, when: str) -> None:
             raise JobError(f"batchrun {name} is not built yet{when}")
 
 
-_to_come("retry", " (issue «Nothing lost»)")
 _to_come("sink", " (issue «Nothing lost»)")
 _to_come("doctor", " (issue «The whole model card»)")
 _to_come("report", "")
@@ -188,6 +219,9 @@ def main() -> NoReturn:
     for one in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(one) != signal.SIG_IGN:
             signal.signal(one, signal.default_int_handler)  # until a run listens itself
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows «≤» as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
@@ -226,9 +260,11 @@ def _errors(as_json: bool) -> Iterator[None]:
 
 def _say(text: str, to: str = "stdout") -> None:
     """Print; a reader that has gone or a full disk changes nothing about how the command ended."""
+    from batchrun.screen.printable import printable
+
     stream = getattr(sys, to)
     try:
-        print(text, file=stream, flush=True)
+        print(printable(text), file=stream, flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if to == "stdout" and not isinstance(error, BrokenPipeError):  # `batchrun lanes | head` is no matter
@@ -248,6 +284,17 @@ def _leave(error: BatchrunError) -> NoReturn:
     """End the process at once: a thread may still scan the input, and an ordinary end would wait for it."""
     _say(f"batchrun: {error}", "stderr")
     os._exit(error.exit_code)
+
+
+def _statuses(text: str) -> "list[Status]":
+    """Read `--status`."""
+    from batchrun.records import Status
+
+    allowed = [status.value for status in Status if status is not Status.OK]
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    if not named or not {*named} <= {*allowed}:
+        raise JobError(f"--status {text!r}: must be a list, with commas, of {', '.join(allowed)}")
+    return [Status(word) for word in named]
 
 
 def _overrides(sets: list[str] | None, limit: int | None = None) -> list[str]:

@@ -155,7 +155,7 @@ class Dispatch:
             endpoint=lane.endpoint,
             inference_id=lane.inference_id,
             source_region=lane.source_region,
-            attempts=trial.attempts,
+            attempts=trial.earlier_attempts + trial.attempts,
             finished_at=finished_at(self._clock),
         )
 
@@ -210,7 +210,7 @@ class Dispatch:
             endpoint=lane.endpoint,
             inference_id=lane.inference_id,
             source_region=lane.source_region,
-            attempts=trial.attempts,
+            attempts=trial.earlier_attempts + trial.attempts,
             finished_at=finished_at(self._clock),
         )
 

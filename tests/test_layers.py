@@ -17,9 +17,9 @@ LAYERS = [
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "readyjob", "runaway", "cells"},
+    {"render", "sandbox", "readyjob", "runaway", "cells"},
     {"screen"},
-    {"backlog", "dispatch"},
+    {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
     {"engines", "assembly"},
     {"api"},
@@ -32,10 +32,10 @@ HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
-    "aioboto3": {"bedrock.clients", "bedrock.credentials"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets"},
-    "botocore": {"bedrock.sdk", "bedrock.credentials"},
-    "jinja2": {"render"},
+    "aioboto3": {"bedrock.clients", "bedrock.credentials", "storage.s3.store"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
+    "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
+    "jinja2": {"render", "sandbox"},
 }
 
 

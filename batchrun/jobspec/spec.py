@@ -23,6 +23,9 @@ from batchrun.jobspec.work import Generation, Input, Model, Output, Prompt
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names files on any system, hides none
 
 
+DEEPEST = 20  # tables and lists in each other; a JSON schema may take ten
+
+
 def a_job_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError("must be 1 to 100 letters, digits, '-', '_' or '.', the first a letter or a digit")
@@ -74,8 +77,9 @@ class JobSpec(Table):
         Raises JobError with all problems, a line each that begins with `source`; keys in `from_set` are marked as set
         on the command line.
         """
-        raw = _plain(mapping)
+        raw = _plain(mapping, source)
         problems = take_later(raw)
+        raw = {name: table for name, table in raw.items() if table != {} or name not in cls.model_fields}  # [aws] alone
         refused = [problem.path for problem in problems]
         for table in REQUIRED_TABLES:
             raw.setdefault(table, {})  # so that what is missing is said key by key
@@ -93,7 +97,7 @@ class JobSpec(Table):
     @classmethod
     def _lies_outside_the_input(cls, output: Output, info: ValidationInfo) -> Output:
         for path in info.data["input"].path if "input" in info.data else ():
-            if overlap(output.path, path):
+            if overlap(str(output.path), path):
                 raise MisfitError("path", f"must not be, hold or lie in the input {path}")
         return output
 
@@ -113,8 +117,13 @@ def keys() -> list[Key]:
     return list(keys_of(JobSpec))
 
 
-def _plain(value: Any) -> Any:
-    """Copy tables and lists, so that the caller's stay as they are."""
+def _plain(value: Any, source: str, depth: int = 0) -> Any:
+    """Copy tables and lists, so that the caller's stay as they are.
+
+    Raises JobError if they are nested deeper than any job needs: Python's own bound would be a crash.
+    """
+    if depth > DEEPEST:
+        raise JobError(f"{source}: tables and lists are nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {str(key): _plain(inner, source, depth + 1) for key, inner in value.items()}
+    return [_plain(inner, source, depth + 1) for inner in value] if isinstance(value, list | tuple) else value

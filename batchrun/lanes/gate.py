@@ -77,6 +77,9 @@ class Gate:
                 raise
         if waiter.admission is None:
             raise GateClosedError
+        if self.closed.is_set():  # between its being let in and its turn: no call goes out after the end
+            self.admissions.withdrawn(waiter.admission, self._clock.now_s())
+            raise GateClosedError
         return waiter.admission
 
     def admit_ready(self) -> None:
