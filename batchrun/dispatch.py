@@ -72,14 +72,14 @@ class Dispatch:
             generation = self._renewal.generation
             answer = await self._call(admission, trial)
             if isinstance(answer, Completion):
-                self._renewal.answered(generation)
+                self._renewal.answered(generation, admission.lane.source_region)
                 if not self._book_answer(admission, trial, answer):
                     continue  # at once, with more; its row number puts it first
                 self._gate.admit_ready()
                 return self._answered(trial, admission.lane, answer, self._clock.now_s() - admission.sent_at_s)
             following = self._book_fault(admission, trial, answer)
             if following is Next.REFRESH:
-                following = await self._renew(generation, answer)
+                following = await self._renew(generation, admission.lane, answer)
             if following is Next.STOP:
                 self._gate.close(AccessError(_no_access(admission.lane, answer)))
             elif following is Next.RETRY:
@@ -173,14 +173,16 @@ class Dispatch:
         self._gate.admit_ready()
         return following
 
-    async def _renew(self, generation: int, fault: Fault) -> Next:
+    async def _renew(self, generation: int, lane: Lane, fault: Fault) -> Next:
+        region = lane.source_region if fault.action is Action.REGION else None
         try:
-            renewed = await self._renewal.renew(generation)
+            renewed = await self._renewal.renew(generation, region)
         except BatchrunError as error:
             raise self._ended(error) from error
         if renewed:
             self._tally.note_once(f"credentials read again after {fault.code}")
-        return Next.ELSEWHERE if renewed else Next.STOP
+            return Next.ELSEWHERE
+        return Next.STOP if region is None else self._admissions.lost(region, fault)
 
     def _ended(self, error: OSError | BatchrunError) -> GateClosedError:
         """Close the gate for an error that no row can get past; return what its row leaves with."""
