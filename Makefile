@@ -13,7 +13,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler memory simulate simulate-long clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler bench-sinks memory simulate simulate-long clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-quota: install-dev ## compare batchrun and usual retry loops at tight quot
 
 bench-scheduler: install-dev ## measure the scheduler's own CPU per row with 25 lanes, at 10,000 and at 1,000,000 rows
 	$(BIN)/python -m tests.bench_scheduler
+
+bench-sinks: install-dev ## compare runs without a sink and with one of each kind
+	$(BIN)/python -m tests.bench_sinks
 
 simulate: install-dev ## simulate the quota cases over meters, round trips and lanes, on a virtual clock
 	$(BIN)/python -m tests.simulate

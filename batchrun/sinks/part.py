@@ -1,6 +1,7 @@
 """Finished parts as sinks see them: who they are, and their rows in small batches."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from batchrun.errors import StorageError
 from batchrun.sinks.text import with_valid_text
 from batchrun.storage.part_facts import PartFacts, facts_in, read_facts
 
+NAME = re.compile(r"part-[0-9]{6,}\.parquet")  # what else stands in data/ is for `verify` to tell
 ROWS_AT_A_TIME = 256
 DIGITS = 15  # of the digest in hex: 60 bits fit the signed 64-bit integers that ledgers have
 
@@ -85,7 +87,7 @@ class PartFolder:
     def _look(self) -> dict[str, tuple[tuple[int, ...], Part]]:
         found: dict[str, tuple[tuple[int, ...], Part]] = {}
         with os.scandir(self._data) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
+            for entry in sorted((one for one in entries if NAME.fullmatch(one.name)), key=lambda one: one.name):
                 stat = entry.stat()
                 stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
                 known = self._known.get(entry.name)
