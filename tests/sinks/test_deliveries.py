@@ -135,7 +135,7 @@ def test_a_sink_that_is_down_does_not_slow_the_run(tmp_path: Path, box: Box) -> 
 def test_a_sink_that_fails_is_noted_once_and_tried_with_growing_waits(tmp_path: Path, box: Box) -> None:
     """600 s hold tries at about 0, 1, 3, 7, 15, 31, 63 s and then every minute, and three at the end."""
     box.down = True
-    spec = delivered(tmp_path, 300, limits={"max_in_flight": 1}, emulator={"latency_s": 2.0})
+    spec = delivered(tmp_path, 100, limits={"max_in_flight": 1}, emulator={"latency_s": 6.0})
     run = rehearse(spec)
 
     assert run.wall_s > 600
