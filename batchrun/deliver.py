@@ -33,12 +33,15 @@ def deliver(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> dict[st
     folder = Folder(spec.output.path)
     if not folder.manifest.exists():
         raise InputError(f"output.path {folder.path}: no run has written here yet; start one: batchrun run")
-    with FolderLock(folder.lock):
-        manifest = read_manifest(folder.manifest)
-        before, after = anyio.run(_deliver, spec, folder, manifest.run_id, backend="asyncio")
-        behind = [line for lag in after if (line := lag.line())]
-        if not behind:
-            _mark(folder, manifest, MaxFailed(spec.limits.max_failed))
+    try:
+        with FolderLock(folder.lock):
+            manifest = read_manifest(folder.manifest)
+            before, after = anyio.run(_deliver, spec, folder, manifest.run_id, backend="asyncio")
+            behind = [line for lag in after if (line := lag.line())]
+            if not behind:
+                _mark(folder, manifest, MaxFailed(spec.limits.max_failed))
+    except OSError as error:
+        raise StorageError(f"{folder.path}: {error.strerror or error}: {error.filename or ''}") from error
     sinks = [
         {**now.record(), "delivered_now": max(0, was.outstanding - now.outstanding), "error": now.error}
         for was, now in zip(before, after, strict=True)
@@ -83,10 +86,7 @@ def _mark(folder: Folder, manifest: Manifest, most: MaxFailed) -> None:
     totals = [read_facts(path).totals for path in paths]
     rows, ok = (sum(counts) for counts in ([one.rows for one in totals], [_ok(one.by_status) for one in totals]))
     if most.allows(rows - ok, rows):
-        try:
-            write_json(folder.success, {"rows": rows, "run_id": manifest.run_id})
-        except OSError as error:
-            raise StorageError(f"{folder.success}: cannot be written: {error.strerror}") from error
+        write_json(folder.success, {"rows": rows, "run_id": manifest.run_id})
 
 
 def _ok(by_status: Mapping[str, int]) -> int:

@@ -156,6 +156,15 @@ def test_a_sink_that_comes_back_gets_all_it_missed(tmp_path: Path, box: Box) -> 
     assert "part 0: the lid is shut" in notes(run)[0]
 
 
+def test_a_part_that_a_sink_will_not_have_does_not_keep_the_others_back(tmp_path: Path, box: Box) -> None:
+    box.refuses = frozenset({1})
+    run = rehearse(delivered(tmp_path))
+
+    assert run.code == 4
+    assert sorted(box.parts) == [0, 2, 3, 4]
+    assert "sink red: lacks 1 part (1) (part 1: ValueError: not this one): batchrun sink JOB" in run.reason
+
+
 def test_a_sink_may_be_added_when_all_is_done(tmp_path: Path) -> None:
     spec = delivered(tmp_path, boxes=())
     first = rehearse(spec)
