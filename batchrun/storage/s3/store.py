@@ -19,6 +19,7 @@ from botocore import exceptions as sdk_errors
 from botocore.utils import parse_timestamp
 
 from batchrun.bedrock.sockets import LivelySession
+from batchrun.storage.s3.listing import read_page
 from batchrun.storage.s3.problems import EXPIRED, SDK_ERRORS, code_of, problem
 
 if TYPE_CHECKING:
@@ -159,9 +160,11 @@ async def _open_client(options: S3Options, clients: AsyncExitStack) -> "S3Client
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     session = aioboto3.Session(botocore_session=core)
     region = options.region or core.get_config_variable("region") or REGION
-    return await clients.enter_async_context(
+    client = await clients.enter_async_context(
         session.client("s3", region_name=region, endpoint_url=options.endpoint, config=_config(options))
     )
+    client.meta.events.register("before-parse.s3.ListObjectsV2", read_page)
+    return client
 
 
 def _moment(text: str) -> datetime:
