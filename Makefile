@@ -13,7 +13,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler memory simulate simulate-long soak torture clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-resume bench-scheduler memory simulate simulate-long soak torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ bench-quota: install-dev ## compare batchrun and usual retry loops at tight quot
 
 bench-scheduler: install-dev ## measure the scheduler's own CPU per row with 25 lanes, at 10,000 and at 1,000,000 rows
 	$(BIN)/python -m tests.bench_scheduler
+
+bench-resume: install-dev ## measure resumes over 100,000 objects of a store and over 10 GB of JSON Lines, about 20 minutes
+	$(BIN)/python -m tests.bench_resume
 
 simulate: install-dev ## simulate the quota cases over meters, round trips and lanes, on a virtual clock
 	$(BIN)/python -m tests.simulate
