@@ -1,5 +1,7 @@
 """`make soak`: one long run over HTTP under chaos, looked at ten times: do its files, tasks and memory stay flat?
 
+Then 100,000 throttles in a row on a virtual clock, of which nothing may be left.
+
 The run is in this process, the emulator in another. Prints file descriptors, asyncio tasks, threads, live objects and
 memory at each tenth of the rows; exits 1 if one of them grows, if a row is missing or if `verify` finds anything.
 """
@@ -9,6 +11,7 @@ import asyncio
 import gc
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,7 @@ import anyio
 
 from batchrun.api import arun, verify
 from tests.memory import write_elsewhere, write_small
+from tests.throttled import CASES, left_behind
 
 LOOKS = 10
 CHAOS = {
@@ -32,9 +36,9 @@ CHAOS = {
     "cut": 0.01,
     "garbage": 0.005,
 }
-# Between the looks of the first half and of the second: bounds that the noise of a run stays below, and no leak does.
-# A leak of one file, task or object a fault would be 5 % of the rows between two looks.
-MOST_MORE = {"files": 60, "tasks": 60, "threads": 10, "objects": 0.1, "memory_mb": 0.1}
+# Between the medians of looks 2 to 4 and of the last three: more than a run's noise, less than what leaks. One file or
+# task a fault would be 15,000 in 500,000 rows, and 45 in a slice of 1,500; one object a fault 15,000 of 165,000.
+MOST_MORE = {"files": 25, "tasks": 25, "threads": 4, "objects": 0.05, "memory_mb": 0.05}
 
 JOB = """
 name = "soak"
@@ -49,6 +53,16 @@ limits.max_in_flight = {in_flight}
 limits.max_failed = 0.01
 output.path = "out"
 aws.endpoint_url = "{url}/{{region}}"
+"""
+
+
+EMULATOR = """
+[emulator]
+tpm = 1_000_000_000
+latency_s = 0.02
+latency_per_token_s = 0
+seed = 7
+[emulator.faults]
 """
 
 
@@ -73,7 +87,8 @@ class Look:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, default=500_000)
-    arguments.add_argument("--in-flight", type=int, default=150)
+    arguments.add_argument("--in-flight", type=int, default=64)
+    arguments.add_argument("--throttles", type=int, default=100_000)
     given = arguments.parse_args()
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -85,6 +100,11 @@ def main() -> None:
         f"faults {summary['faults']}, ended {summary['exit_code']}: {summary['reason']}"
     )
     wrong = [*wrong, *grown(looks)]
+    for case, (quota, fault) in CASES.items():
+        more = left_behind(quota, fault, given.throttles)
+        print(f"{given.throttles:,} throttles in a row for {case}: {more:+,} objects after the first fifth", flush=True)
+        if more > given.throttles // 20:
+            wrong.append(f"throttles for {case} leave objects behind")
     print("\n".join(wrong) or "flat")
     if wrong or summary["exit_code"] != 0 or summary["rows"] != given.rows:
         sys.exit(1)
@@ -95,9 +115,9 @@ def soak(
 ) -> tuple[list[Look], dict[str, Any], list[str]]:
     """Run a job of so many rows; return what was seen on the way, the summary, and what `verify` finds wrong."""
     write_elsewhere(write_small, folder / "rows.parquet", rows)
-    command = [sys.executable, "-m", "batchrun", "emulate", "--latency-s", "0.02", "--tpm", "1000000000", "--seed", "7"]
-    for kind, share in CHAOS.items():
-        command += ["--fault", f"{kind}={share}"]
+    config = folder / "emulator.toml"
+    config.write_text(EMULATOR + "".join(f"{kind} = {share}\n" for kind, share in CHAOS.items()))
+    command = [sys.executable, "-m", "batchrun", "emulate", "--config", str(config)]
     emulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert emulator.stdout is not None
@@ -112,15 +132,13 @@ def soak(
 
 
 def grown(looks: list[Look]) -> list[str]:
-    """Say what is clearly more in the second half of the looks than in the first; the first of all is a warm-up."""
+    """Say what is clearly more at the end than at the beginning; the first look is a warm-up."""
     said = []
-    half = (len(looks) + 1) // 2
     for name, most in MOST_MORE.items():
-        before = max(getattr(look, name) for look in looks[1:half])
-        after = min(getattr(look, name) for look in looks[half:])
-        bound = before * (1 + most) if isinstance(most, float) else before + most
-        if after > bound:
-            said.append(f"{name} grow: at most {before:,.0f} in the first half, at least {after:,.0f} in the second")
+        before = statistics.median(getattr(look, name) for look in looks[1:4])
+        after = statistics.median(getattr(look, name) for look in looks[-3:])
+        if after > (before * (1 + most) if isinstance(most, float) else before + most):
+            said.append(f"{name} grow: from {before:,.0f} to {after:,.0f}")
     return said
 
 

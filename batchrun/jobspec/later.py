@@ -34,7 +34,6 @@ class Later:
 
 
 LATER = (
-    Later("sink", NOTHING_LOST, "a sink", ([],)),
     Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
     Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
     Later("generation.thinking_budget_tokens", WHOLE_CARD, "reasoning"),

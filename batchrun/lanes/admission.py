@@ -175,6 +175,11 @@ class Admissions:
             pool.release(admission.reservation, now_s)
         return self._failed(admission, breaker, trial, fault, now_s)
 
+    def lost(self, source_region: str, fault: Fault) -> Next:
+        """Close a Region that answered before and is refused with new credentials too; return what becomes of a row."""
+        self.router.close_region(source_region, f"{fault.code}: {fault.message}")
+        return Next.STOP if self.router.all_closed() else Next.ELSEWHERE
+
     def _throttled(self, pool: Pool, reservation: Reservation, trial: Trial, fault: Fault, now_s: float) -> Next:
         if fault.action is Action.DAY:
             pool.park(reservation, now_s + self._seconds_to_midnight(), DAY_SPENT, now_s)

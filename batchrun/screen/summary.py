@@ -38,6 +38,9 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         told = f": {example['message'][:160]}" if example["message"] else ""
         found = f"{example['rows']:,} × {example['error_code']}, such as row {example['row']}"
         yield f"  {example['status']:<12}{in_one_line(found + told)}"
+    for sink in summary.get("sinks", ()):
+        behind = f", {sink['outstanding']:,} outstanding" if sink["outstanding"] else ""
+        yield f"  sink        {sink['name']}: {sink['delivered']:,} parts delivered{behind}"
     if summary.get("emulated"):
         yield "  note        the answers are an emulator's, made up; no real run will go on with this output"
     for note in summary.get("notes", ()):

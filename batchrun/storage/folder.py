@@ -1,8 +1,9 @@
 """An output in a folder of this machine."""
 
+import os
 import shutil
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Hashable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,8 +84,13 @@ class Folder:
                     f"output.path {self.path}: holds files and no batchrun manifest ({strangers}); "
                     "choose an empty or new folder"
                 )
+            missing = [one for one in self.path.parents if not one.exists()]
             for folder in (self.path, self.data, self.wal, self.tmp):
                 folder.mkdir(parents=True, exist_ok=True)
+            if not self.manifest.exists():  # a name is safe once the folder that it stands in is synced
+                for folder in (self.path, *missing):
+                    with suppress(PermissionError):  # a folder that may be entered and not read
+                        sync_folder(folder.parent)
         except OSError as error:
             raise StorageError(f"output.path {self.path}: {error.strerror}: {error.filename}") from error
 
@@ -116,10 +122,14 @@ class Folder:
         """Remove an object that may be there."""
         (self.path / name).unlink(missing_ok=True)
 
-    def names(self, folder: str) -> set[str]:
-        """Return the names of all that lies in a folder of the output; none where there is no such."""
-        inside = self.path / folder
-        return {path.name for path in inside.iterdir()} if inside.is_dir() else set()
+    def names(self, folder: str) -> Mapping[str, Hashable]:
+        """Return all that lies in a folder of the output by name, with inode, time of change and size."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                told = {entry.name: entry.stat() for entry in entries}
+        except FileNotFoundError:
+            return {}
+        return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in told.items()}
 
     def open(self, name: str) -> pa.NativeFile:
         """Open an object for random reads."""
@@ -162,13 +172,16 @@ class Folder:
             for entry in sorted(self.path.iterdir(), key=lambda entry: (entry == self.manifest, entry)):
                 if entry != self.lock:
                     entry.rename(aside / entry.name)
-            sync_folder(self.path)
+            for folder in (aside, aside.parent, self.path):  # the new names before the old ones go
+                sync_folder(folder)
         except OSError as error:
             raise StorageError(f"--fresh: cannot move {self.path} to {aside}: {error.strerror}") from error
         return str(aside)
 
     def clear_tmp(self) -> None:
-        """Remove what a killed run left half written."""
+        """Remove what a killed run left half written; behind a link, the files would be somebody else's."""
+        if self.tmp.is_symlink():
+            raise StorageError(f"{self.tmp}: is a link; remove it, the next start makes a folder of its own")
         for entry in self.tmp.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

@@ -114,7 +114,7 @@ class RangeLog:
     def __init__(self, path: Path, of: Range) -> None:
         self.range = of
         self._path = path
-        self._unsynced = not path.exists()  # a log that is new has a name to be synced, too
+        self._unsynced = True  # a new log has a name to be synced, and a killed run synced not all of an old one
         self._closed = False
         self._closing = Lock()  # a thread syncs beside the event loop
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

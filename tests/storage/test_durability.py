@@ -32,11 +32,11 @@ class Disk:
         """Return the path relative to the base."""
         return str(path.relative_to(self.base))
 
-    def synced(self, descriptor: int) -> str:
-        """Return the path of what is open."""
+    def synced(self, descriptor: int) -> str | None:
+        """Return the path of what is open, None if it is not below the base."""
         stat = os.fstat(descriptor)
         below = [self.base, *self.base.rglob("*")]
-        return next(self.name(path) for path in below if _is(path, stat))
+        return next((self.name(path) for path in below if _is(path, stat)), None)
 
     def of(self, *paths: str) -> list[tuple[str, ...]]:
         """Return the writes that concern these paths."""
@@ -58,7 +58,8 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
     def recording_fsync(descriptor: int) -> None:
         fsync(descriptor)
-        watched.writes.append(("sync", watched.synced(descriptor)))
+        if (name := watched.synced(descriptor)) is not None:
+            watched.writes.append(("sync", name))
 
     def recording_rename(path: Path, to: Path) -> Path:
         watched.whole[watched.name(to)] = proven_facts(*object_at(path)).digest != "0" * 64

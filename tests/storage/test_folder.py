@@ -1,5 +1,6 @@
 """An output folder is taken over by its own job, moved aside whole, and never mistaken for another's."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,31 @@ def test_a_new_folder_gets_its_layout(tmp_path: Path) -> None:
     folder.make()
 
     assert sorted(entry.name for entry in folder.path.iterdir()) == ["data", "tmp", "wal"]
+
+
+def test_the_names_of_new_folders_are_safe_from_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = _watch_syncs(monkeypatch)
+    Folder(tmp_path / "a" / "b").make()
+
+    assert {tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino} <= set(synced)
+
+
+def test_what_is_moved_aside_is_safe_in_its_new_place_before_it_leaves_the_old(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = _watch_syncs(monkeypatch)
+    aside = made.folder.move_aside()
+
+    assert aside is not None
+    new, parent, old = Path(aside), made.folder.path.parent, made.folder.path
+    assert synced == [path.stat().st_ino for path in (new, parent, old)]
+
+
+def _watch_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by the inode of whatever is synced."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    return synced
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:

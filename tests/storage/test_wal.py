@@ -50,6 +50,16 @@ def test_a_closed_log_is_replayed(path: Path) -> None:
     log.close()
 
 
+def test_what_a_killed_run_did_not_sync_is_synced_by_the_next_start(path: Path) -> None:
+    written(path, [101, 103])
+
+    log = RangeLog(path, OF)
+    assert log.unsynced
+    log.sync()
+    assert not log.unsynced
+    log.close()
+
+
 def test_statuses_are_counted_under_plain_text(path: Path) -> None:
     log = RangeLog(path, OF)
     log.append(outcome(100, status=Status.TRUNCATED))

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.torture.books import emulated_bedrock
+from tests.torture.disks import fastest_place
 from tests.torture.episode import Episode, Story
 from tests.torture.plans import plan
 from tests.torture.points import SPOTS
@@ -56,7 +57,7 @@ def main() -> int:
     asked = parser.parse_args()
     torture = Torture(asked.kills, asked.seed)
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+    with tempfile.TemporaryDirectory(prefix="torture-", dir=fastest_place()) as folder:
         bases = [Path(folder).resolve() / f"{number}" for number in range(asked.jobs)]
         with ThreadPoolExecutor(asked.jobs) as threads:
             list(threads.map(torture.serve, bases))  # raises what went wrong with the harness itself

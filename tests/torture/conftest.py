@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.torture.books import Books, emulated_bedrock
+from tests.torture.disks import fastest_place
 from tests.torture.zygote import Zygote
 
 
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Path]:
     """A folder that other users may enter too, as pytest's own may not."""
-    folder = Path(tempfile.mkdtemp(prefix="torture-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="torture-", dir=fastest_place())).resolve()
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

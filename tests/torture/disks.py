@@ -10,6 +10,12 @@ from pathlib import Path
 A_FILE_BYTES = 3_000  # less than a log or a part of these jobs
 
 
+def fastest_place() -> Path | None:
+    """Return a folder in memory, where a sync costs nothing; a kill takes no more and no less there than on a disk."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+
+
 def _mount(*arguments: str) -> bool:
     return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
 

@@ -16,6 +16,11 @@ ROWS = KINDS[PLAIN].rows
 IN_A_PART = KINDS[PLAIN].rows_per_part
 
 
+def more(case: object) -> object:
+    """Leave a case to `make torture`."""
+    return pytest.param(case, marks=pytest.mark.torture)
+
+
 @pytest.fixture
 def bench(zygote: Zygote, books: Books, base: Path) -> Bench:
     """A job whose output nobody has begun."""
@@ -25,7 +30,7 @@ def bench(zygote: Zygote, books: Books, base: Path) -> Bench:
 # Logs
 
 
-@pytest.mark.parametrize("torn", [b'00000000 {"outcome":[3,"ok"', b"\0" * 5_000])
+@pytest.mark.parametrize("torn", [b'00000000 {"outcome":[3,"ok"', more(b"\0" * 5_000)])
 def test_a_torn_last_line_is_dropped_and_said(bench: Bench, torn: bytes) -> None:
     bench.begin()
     log, in_flight = bench.logs()[-1], bench.in_flight
@@ -38,7 +43,7 @@ def test_a_torn_last_line_is_dropped_and_said(bench: Bench, torn: bytes) -> None
     assert bench.paid.repeated <= in_flight
 
 
-@pytest.mark.parametrize("garbage", [b'00000000 {"outcome":[]}\n', b"\0\xff" * 500_000 + b"\n"])
+@pytest.mark.parametrize("garbage", [b"\0\xff" * 500_000 + b"\n", more(b'00000000 {"outcome":[]}\n'), more(b"\n")])
 def test_a_line_of_garbage_in_the_midst_costs_no_row_and_no_call(bench: Bench, garbage: bytes) -> None:
     bench.begin()
     log, in_flight = bench.logs()[-1], bench.in_flight
@@ -66,6 +71,7 @@ def test_an_outcome_that_was_overwritten_is_the_one_row_that_is_sent_again(bench
     assert 1 <= bench.paid.repeated <= in_flight + 1
 
 
+@pytest.mark.torture
 def test_a_line_that_appears_twice_counts_once(bench: Bench) -> None:
     bench.begin()
     log, in_flight = bench.logs()[-1], bench.in_flight
@@ -77,6 +83,7 @@ def test_a_line_that_appears_twice_counts_once(bench: Bench) -> None:
     assert bench.paid.repeated <= in_flight
 
 
+@pytest.mark.torture
 def test_the_log_of_another_range_is_not_taken_for_this_ones(bench: Bench) -> None:
     bench.begin(nth=6)
     first, in_flight = bench.logs()[0], bench.in_flight
@@ -108,7 +115,7 @@ def test_a_truncated_part_is_named_and_moved_away_it_is_written_again(bench: Ben
     assert bench.paid.repeated == IN_A_PART  # as the message says
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 4_096])
+@pytest.mark.parametrize("content", [b"", more(b"PAR1"), more(b"\0" * 4_096)])
 def test_a_file_that_bears_a_parts_name_and_is_none_is_named(bench: Bench, content: bytes) -> None:
     bench.begin()
     bench.part(3).write_bytes(content)
@@ -135,6 +142,7 @@ def test_a_part_of_another_run_is_named(bench: Bench, zygote: Zygote, books: Boo
     assert "move it away" in ended.err
 
 
+@pytest.mark.torture
 def test_a_part_in_anothers_place_is_named(bench: Bench) -> None:
     assert bench.run().code == 0
     shutil.copy(bench.part(0), bench.part(2))
@@ -164,7 +172,7 @@ def test_a_truncated_manifest_is_named_with_the_way_out(bench: Bench) -> None:
     assert [path.read_bytes() for path in bench.base.glob("out.old-*/manifest.json")] == [whole[:100]]
 
 
-@pytest.mark.parametrize("name", ["tmp", "wal", "data"])
+@pytest.mark.parametrize("name", ["wal", more("tmp"), more("data")])
 def test_a_folder_that_is_missing_at_a_resume_is_made_again(bench: Bench, name: str) -> None:
     bench.begin()
     shutil.rmtree(bench.output / name)
@@ -174,7 +182,7 @@ def test_a_folder_that_is_missing_at_a_resume_is_made_again(bench: Bench, name: 
     assert bench.whole
 
 
-@pytest.mark.parametrize("name", ["wal", "lock", "manifest.json"])
+@pytest.mark.parametrize("name", ["wal", more("tmp"), more("data"), more("lock"), more("manifest.json")])
 def test_something_else_in_a_folders_or_a_files_place_is_named(bench: Bench, name: str) -> None:
     bench.begin()
     place = bench.output / name

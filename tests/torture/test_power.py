@@ -1,4 +1,4 @@
-"""Power cuts: of what was not synced anything may be gone, and yet every row is there once and few are paid for twice."""
+"""Power cuts: of what was not synced anything may be gone, yet every row is there once and few are paid twice."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,8 +9,7 @@ import pytest
 from tests.torture.bench import Bench
 from tests.torture.books import Books
 from tests.torture.jobs import IN_FLIGHT, KINDS, Kind
-from tests.torture.plans import A_RUN_S
-from tests.torture.points import AFTER, BEFORE, PLAIN, Death
+from tests.torture.points import AFTER, BEFORE, TRUNCATED, Death
 from tests.torture.power import Power
 from tests.torture.remains import empty, events, look
 from tests.torture.zygote import Zygote
@@ -25,6 +24,7 @@ CUTS = {
     "at a moment": None,
 }
 SLOW = Kind("slow", 40, 40, "max_tokens = 64", lambda _: "[[output_tokens=2]] [[latency_s=0.08]]", lambda _: 1)
+A_RUN_S = 0.6  # about as long as a run takes
 SLACK_S = 1.0  # for the sync itself, on a busy machine
 
 
@@ -40,8 +40,20 @@ def cut(bench: Bench, power: Power, chance: Random, fsync: str, death: Death | N
     return len(killed.outcomes - left.outcomes), len(killed.in_flight)
 
 
-@pytest.mark.parametrize("fsync", ["always", "1s", "never"])
-@pytest.mark.parametrize("when", CUTS)
+SLICE = {
+    ("in the midst of a log", "always"),
+    ("once a part has its name", "1s"),
+    ("once _SUCCESS has its name", "never"),
+    ("at a moment", "1s"),
+}
+CASES = [
+    pytest.param(when, fsync, marks=() if (when, fsync) in SLICE else pytest.mark.torture)
+    for when in CUTS
+    for fsync in ("always", "1s", "never")
+]
+
+
+@pytest.mark.parametrize(("when", "fsync"), CASES)
 def test_after_power_cuts_every_row_is_there_once_and_only_what_was_not_synced_is_paid_for_again(
     when: str, fsync: str, zygote: Zygote, books: Books, base: Path
 ) -> None:
@@ -57,6 +69,28 @@ def test_after_power_cuts_every_row_is_there_once_and_only_what_was_not_synced_i
     if fsync == "always":
         assert lost <= IN_FLIGHT
         assert more_lost <= IN_FLIGHT
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "point", ["reopened log rename", "wal folder sync", "part rename", "data folder sync", "log remove"]
+)
+def test_a_power_cut_while_rows_are_sent_again_leaves_every_row_its_old_or_its_new_outcome(
+    point: str, seed: int, zygote: Zygote, books: Books, base: Path
+) -> None:
+    bench = Bench(zygote, books, base, KINDS[TRUNCATED])
+    assert bench.run().code == 0
+    power = Power(base)
+    ended = bench.run_on(power, death=Death(point, AFTER, 2), name="retry")
+    in_flight = len(look(base, empty()).in_flight)
+    assert ended.died_at_point, ended
+    power.cut(Random(seed))
+    assert bench.run().code == 0
+    again = sum(bench.kind.sent_again(row) for row in range(bench.kind.rows))
+
+    assert bench.whole
+    assert bench.paid.repeated <= again * 2 + in_flight  # an answer that the cut took is paid for once more
 
 
 def test_with_a_sync_every_second_no_older_outcome_is_lost(zygote: Zygote, books: Books, base: Path) -> None:

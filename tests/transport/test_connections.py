@@ -149,6 +149,18 @@ async def test_calls_that_were_out_end_on_the_old_connections_which_then_close()
         assert all(isinstance(answer, Completion) for answer in answers)
 
 
+async def test_clients_of_credentials_that_were_renewed_do_not_stay_behind() -> None:
+    async with behind_a_proxy() as (_, between), SdkTransport(at(between), wire()) as transport:
+        for row in range(4):
+            assert isinstance(await transport.send(US, "us-east-1", request(row=row)), Completion)
+            await transport.refresh()
+        with anyio.fail_after(5):
+            while between.open_connections:
+                await anyio.lowlevel.checkpoint()
+
+        assert between.connections == 4
+
+
 def test_a_call_whose_other_end_has_gone_is_given_up_within_minutes() -> None:
     address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 9))
     with lively_socket(address) as made:
