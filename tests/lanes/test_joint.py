@@ -1,5 +1,6 @@
 """A joint pool: what it takes over, and how it finds out that its members are several after all."""
 
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -110,7 +111,7 @@ def test_a_test_that_is_refused_is_followed_by_a_longer_wait_each_time():
                 refused_at_s.append(now_s)
             else:
                 pool.settle(reservation, CALL, now_s)
-    waits_s = [later - earlier for earlier, later in zip(refused_at_s, refused_at_s[1:], strict=False)]
+    waits_s = [later - earlier for earlier, later in pairwise(refused_at_s)]
 
     assert not pool.several
     assert len(waits_s) == 4
