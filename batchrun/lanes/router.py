@@ -45,14 +45,16 @@ class Router:
         for doors in self._classes:
             asked += doors
             maybe_open = [door for door in doors if not door.is_known_shut(hold, now_s)]
-            # Most room first: mostly the first that is asked is ready. Where no quota is known, the fewest calls.
-            for door in sorted(maybe_open, key=lambda door: (-door.pool.room(now_s), door.pool.in_flight)):
+            if len(maybe_open) > 1:
+                # Most room first: mostly the first that is asked is ready. Where no quota is known, the fewest calls.
+                maybe_open.sort(key=lambda door: (-door.pool.room(now_s), door.pool.in_flight))
+            for door in maybe_open:
                 lane = door.lane(hold, now_s)
                 if lane is not None:
                     return lane
             if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
                 break  # it is about to open: no reason to pay more
-        earliest_s = min((door.opens_at_s for door in asked), default=inf)
+        earliest_s = min([door.opens_at_s for door in asked], default=inf)  # a generator costs twice as much
         return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
 
     def choose_rested(self, hold: float, tried: frozenset[str], now_s: float) -> Lane | Wait:
@@ -97,9 +99,9 @@ class Router:
             door.forget()
         return self._booked[lane.pool], self.breakers[lane]
 
-    def booked(self) -> list[Pool]:
+    def booked(self) -> tuple[Pool, ...]:
         """Return the pools on which calls are booked now."""
-        return list(dict.fromkeys(self._booked.values()))
+        return self._pools_booked
 
     def book(self, pools: Iterable[Pool], joint: Pool) -> None:
         """Book the calls of several pools on one from now on."""
@@ -138,6 +140,7 @@ class Router:
 
     def _open_doors(self) -> None:
         """Group the lanes that are not out: by price class, the cheapest first, and there by pool."""
+        self._pools_booked = tuple(dict.fromkeys(self._booked.values()))
         self._classes: list[list[Door]] = []
         self._doors_to: dict[str, list[Door]] = {name: [] for name in self.pools}
         for price_class in self._price_classes:
