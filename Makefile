@@ -13,7 +13,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler memory simulate simulate-long clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler bench-durability memory simulate simulate-long soak torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -69,11 +69,17 @@ bench: install-dev ## compare a bare aioboto3 loop and batchrun on the same loop
 memory: install-dev ## measure the peak memory of long runs, of a huge row group and of long answers
 	$(BIN)/python -m tests.memory
 
+soak: install-dev ## watch files, tasks and memory over 500,000 rows under 5 % chaos, about half an hour
+	$(BIN)/python -m tests.soak
+
 ablation: install-dev ## leave out one part of the quota controller after the other, and simulate; about 12 minutes
 	$(BIN)/python -m tests.ablation
 
 bench-quota: install-dev ## compare batchrun and usual retry loops at tight quotas over real HTTP, about 10 minutes
 	$(BIN)/python -m tests.bench_quota
+
+bench-durability: install-dev ## measure the log, output to S3 beside a folder, and the start of a resume
+	$(BIN)/python -m tests.bench_durability
 
 bench-scheduler: install-dev ## measure the scheduler's own CPU per row with 25 lanes, at 10,000 and at 1,000,000 rows
 	$(BIN)/python -m tests.bench_scheduler
@@ -83,6 +89,10 @@ simulate: install-dev ## simulate the quota cases over meters, round trips and l
 
 simulate-long: install-dev ## simulate a day of quota on 25 lanes, 10,000,000 requests
 	$(BIN)/python -m tests.simulate --case day --meter 'bucket 10 s' --rtt 50
+
+torture: install-dev ## kill runs 1,000 times with SIGKILL and hold what is left against the books, about 8 minutes
+	$(BIN)/python -m pytest -m torture tests/torture
+	$(BIN)/python -m tests.torture --kills 1000
 
 clean: ## remove what builds and runs left here, but no results
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,7 @@
 """Assembly: the real parts of one start of a run, built from a job made ready."""
 
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -13,6 +13,7 @@ from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
+from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
@@ -26,16 +27,20 @@ from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.pipeline import Pipeline, Stations
 from batchrun.readyjob import ReadyJob
+from batchrun.records import Status
 from batchrun.render import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
-from batchrun.storage.folder import Claim, Folder, take_over
+from batchrun.storage.again import refuse_unfinished, reopen_parts
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target
 from batchrun.storage.ranges import Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import RowBatch, Source
+from batchrun.storage.store import MANIFEST, Store
+from batchrun.storage.takeover import Claim, take_over
+from batchrun.syncing import Syncing
 
 # How much longer than a minute a mirror keeps a charge: calls take unequal times to arrive. A guess; a charge that is
 # kept too short costs a refusal a minute, one that is kept too long 0.17 % of a sliding minute for each 0.1 s.
@@ -54,9 +59,12 @@ class Ground:
     tally: Tally
 
 
-def open_output(ground: Ground, folder: Folder) -> Output:
-    """Open the job's output, new or where an earlier run left it; the folder's lock must be held.
+def open_output(
+    ground: Ground, store: Store, again: Collection[Status] = (), *, accept_changes: bool = False
+) -> Output:
+    """Open the job's output, new or where an earlier run left it; its lock must be held.
 
+    Rows of a finished output whose status is in `again` lose their results: they are to be sent again.
     Raises InputError if the output belongs to another job, StorageError if it does not read back.
     """
     ready, source = ground.ready, ground.source
@@ -65,17 +73,27 @@ def open_output(ground: Ground, folder: Folder) -> Output:
     claim = Claim(
         job=ready.spec.name,
         identity=ready.identity(),
-        files=source.files,
+        source=source,
+        kept=kept,
         rows=ready.rows_wanted(source),
         rows_per_part=ready.spec.output.rows_per_part,
         regions=ready.regions,
+        accept_changes=accept_changes,
     )
-    if folder.manifest.exists():
-        ready.check_recorded_regions(read_manifest(folder.manifest).regions)
-    manifest = take_over(folder, claim)
-    folder.clear_tmp()
-    target = Target(folder.data, folder.tmp, schema, manifest.run_id, manifest.emulated)
-    output = Output(target, folder.wal, Ranges(manifest.stretches, claim.rows_per_part), kept)
+    if again:
+        refuse_unfinished(store, claim.rows, claim.rows_per_part)
+    if store.exists(MANIFEST):
+        ready.check_recorded_regions(read_manifest(store).regions)
+    manifest = take_over(store, claim)
+    store.adopt(manifest.run_id)
+    store.clear_tmp()
+    store.fetch_logs()
+    target = Target(store, schema, manifest.run_id, manifest.emulated)
+    ranges = Ranges(manifest.stretches, claim.rows_per_part)
+    if again:
+        rows = reopen_parts(store, ranges, manifest.run_id, again)
+        ground.tally.note_once(f"{rows} rows are sent again: those that were {', '.join(sorted(again))}")
+    output = Output(target, ranges, kept)
     if output.found.torn_lines:
         ground.tally.note_once(f"{output.found.torn_lines} torn lines of the log were dropped")
     if output.found.in_flight:
@@ -115,6 +133,8 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
             clock.now_s(),
             any_ok=output.totals.rows > output.not_ok,
         ),
+        syncing=Syncing(output, clock, ready.spec.output.fsync, gate.close),
+        copying=Copying(output, clock, ready.spec.output.flush_s, gate.close, tally.note_once),
         clock=clock,
         drain_s=limits.drain,
     )

@@ -4,15 +4,20 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from batchrun.errors import BatchrunError, JobError, RunStopped
+
+if TYPE_CHECKING:
+    from batchrun.records import Status
 
 # Everything heavy is imported in the commands: `batchrun --help` must not wait for pyarrow and the SDK.
 
@@ -31,6 +36,8 @@ Set = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+THREADS_END_S = 0.5  # an idle thread of a pool ends in no time
+
 EXIT_CODES = """
 Exit codes: 0 finished; 1 finished, but more rows failed than limits.max_failed; 2 the job file or the input is wrong,
 nothing was sent; 3 stopped early, run again to go on; 4 credentials, access or storage; 5 another run holds the output.
@@ -43,6 +50,10 @@ def run(
     sets: Set = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Move an earlier output aside and start anew.")] = False,
+    accept: Annotated[
+        bool,
+        typer.Option("--accept-input-changes", help="Go on although input files changed; results that are there stay."),
+    ] = False,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -52,7 +63,30 @@ def run(
         from batchrun.api import run as run_job
         from batchrun.screen.summary import summary_text
 
-        summary = run_job(job, RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr))
+        options = RunOptions(_overrides(sets, limit), fresh, None if quiet else sys.stderr, accept_input_changes=accept)
+        summary = run_job(job, options)
+        _say(json.dumps(summary) if as_json else summary_text(summary))
+    raise typer.Exit(summary["exit_code"])
+
+
+@app.command(epilog=EXIT_CODES)
+def retry(
+    job: Job,
+    sets: Set = None,
+    status: Annotated[
+        str, typer.Option("--status", help="Which rows: a list with commas.", metavar="STATUS,…")
+    ] = "truncated,invalid,failed",
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Send rows of a finished run again whose status is not ok, and replace the parts that they are in."""
+    with _errors(as_json):
+        from batchrun.api import RunOptions
+        from batchrun.api import run as run_job
+        from batchrun.screen.summary import summary_text
+
+        options = RunOptions(_overrides(sets), screen=None if quiet else sys.stderr, again=_statuses(status))
+        summary = run_job(job, options)
         _say(json.dumps(summary) if as_json else summary_text(summary))
     raise typer.Exit(summary["exit_code"])
 
@@ -80,9 +114,10 @@ def status(job: Job, sets: Set = None, as_json: Json = False) -> None:
     with _errors(as_json):
         from batchrun.jobspec import load_job
         from batchrun.screen.status import read_status, status_text
-        from batchrun.storage.folder import Folder
+        from batchrun.storage.opening import open_store
 
-        told = read_status(Folder(load_job(job, _overrides(sets)).output.path))
+        with open_store(load_job(job, _overrides(sets))) as store:
+            told = read_status(store)
         _say(json.dumps(told) if as_json else status_text(told))
 
 
@@ -101,6 +136,17 @@ def verify(
         said = "\n".join(wrong) or "verified: every row has its one result, every part is whole"
         _say(json.dumps({"exit_code": 1 if wrong else 0, "wrong": wrong}) if as_json else said)
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command()
+def sink(job: Job, sets: Set = None, as_json: Json = False) -> None:
+    """Deliver to the job's sinks the parts that they lack. Exit 0 all in step, 4 a sink failed."""
+    with _errors(as_json):
+        from batchrun.deliver import deliver, deliveries_text
+
+        told = deliver(job, _overrides(sets))
+        _say(json.dumps(told) if as_json else deliveries_text(told))
+    raise typer.Exit(told["exit_code"])
 
 
 @app.command()
@@ -165,8 +211,6 @@ def _to_come(name: str, when: str) -> None:
             raise JobError(f"batchrun {name} is not built yet{when}")
 
 
-_to_come("retry", " (issue «Nothing lost»)")
-_to_come("sink", " (issue «Nothing lost»)")
 _to_come("doctor", " (issue «The whole model card»)")
 _to_come("report", "")
 
@@ -184,14 +228,34 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line; the exit code says how it ended."""
+    _open_closed_streams()
     for one in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(one) != signal.SIG_IGN:
             signal.signal(one, signal.default_int_handler)  # until a run listens itself
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows «≤» as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
         _leave(RunStopped("interrupted"))
+    except SystemExit as end:
+        _leave_threads(end)
+        raise
     sys.exit(0)
+
+
+def _open_closed_streams() -> None:
+    """Lead standard streams that are closed nowhere: else a file of the run gets their number, and what is printed."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 @contextmanager
@@ -206,18 +270,22 @@ def _errors(as_json: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - a bug of ours: say so, never with the exit code of a finished run
-        traceback.print_exc()
-        _fail(RunStopped(f"internal error: {type(error).__name__}: {error}; the output can be gone on with"), as_json)
+        # Where and what, but not the error's own words: they may quote a row, and logs are kept.
+        _say("".join(traceback.format_tb(error.__traceback__)).rstrip(), "stderr")
+        _fail(RunStopped(f"internal error: {type(error).__name__}; the output can be gone on with"), as_json)
 
 
-def _say(text: str) -> None:
-    """Print to stdout; a reader that has gone or a full disk changes nothing about how the command ended."""
+def _say(text: str, to: str = "stdout") -> None:
+    """Print; a reader that has gone or a full disk changes nothing about how the command ended."""
+    from batchrun.screen.printable import printable
+
+    stream = getattr(sys, to)
     try:
-        print(text, flush=True)
+        print(printable(text), file=stream, flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # `batchrun lanes | head` is no matter
-            print(f"batchrun: stdout: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if to == "stdout" and not isinstance(error, BrokenPipeError):  # `batchrun lanes | head` is no matter
+            _say(f"batchrun: stdout: {error.strerror}", "stderr")
 
 
 def _fail(error: BatchrunError, as_json: bool) -> NoReturn:
@@ -225,14 +293,36 @@ def _fail(error: BatchrunError, as_json: bool) -> NoReturn:
         from batchrun.screen.summary import empty_summary
 
         _say(json.dumps(empty_summary(error.exit_code, str(error))))
-    print(f"batchrun: {error}", file=sys.stderr)
+    _say(f"batchrun: {error}", "stderr")
     sys.exit(error.exit_code)
 
 
 def _leave(error: BatchrunError) -> NoReturn:
     """End the process at once: a thread may still scan the input, and an ordinary end would wait for it."""
-    print(f"batchrun: {error}", file=sys.stderr, flush=True)
+    _say(f"batchrun: {error}", "stderr")
     os._exit(error.exit_code)
+
+
+def _statuses(text: str) -> "list[Status]":
+    """Read `--status`."""
+    from batchrun.records import Status
+
+    allowed = [status.value for status in Status if status is not Status.OK]
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    if not named or not {*named} <= {*allowed}:
+        raise JobError(f"--status {text!r}: must be a list, with commas, of {', '.join(allowed)}")
+    return [Status(word) for word in named]
+
+
+def _leave_threads(end: SystemExit) -> None:
+    """End the process at once if a thread does not end, as in a sink that hangs: an ordinary end would wait for it."""
+    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    for one in others:
+        one.join(THREADS_END_S)
+    if isinstance(end.code, int) and any(one.is_alive() for one in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code)
 
 
 def _overrides(sets: list[str] | None, limit: int | None = None) -> list[str]:

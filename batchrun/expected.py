@@ -8,10 +8,10 @@ from batchrun.lanes.lengths import Lengths
 from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.readyjob import ReadyJob
 from batchrun.screen.answers import Allowed, advice
-from batchrun.storage.folder import Folder
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.ranges import Range, Ranges
+from batchrun.storage.store import MANIFEST, Store
 from batchrun.storage.wal import Replay, read_log
 
 LARGE, LARGE_SHARE = 1_024, 0.75  # max_tokens from which, and its share of a hold from which, "auto" is worth naming
@@ -26,9 +26,9 @@ class Answers:
     first: int
 
     @classmethod
-    def expected(cls, ready: ReadyJob, folder: Folder) -> "Answers":
+    def expected(cls, ready: ReadyJob, store: Store) -> "Answers":
         """Look into the job's output, if there is one and it is this job's."""
-        lengths = _earlier(ready, folder)
+        lengths = _earlier(ready, store)
         if not ready.learns_max_tokens:
             return cls(ready, lengths, ready.longest_answer)
         return cls(
@@ -63,17 +63,18 @@ class Answers:
         )
 
 
-def _earlier(ready: ReadyJob, folder: Folder) -> list[int]:
-    if not folder.manifest.exists():
+def _earlier(ready: ReadyJob, store: Store) -> list[int]:
+    if not store.exists(MANIFEST):
         return []
-    manifest = read_manifest(folder.manifest)
+    manifest = read_manifest(store)
+    store.adopt(manifest.run_id)
     if manifest.identity != ready.identity():
         return []
 
     def log_of(of: Range) -> Replay | None:
         try:
-            return read_log(folder.wal / of.log_name, of)
+            return read_log(store.wal / of.log_name, of)
         except OSError:
             return None  # it has become a part, or was never begun
 
-    return list(latest_lengths(folder.data, Ranges(manifest.stretches, ready.spec.output.rows_per_part), log_of))
+    return list(latest_lengths(store, Ranges(manifest.stretches, ready.spec.output.rows_per_part), log_of))

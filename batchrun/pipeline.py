@@ -8,17 +8,19 @@ from anyio.abc import TaskGroup
 
 from batchrun.backlog import Backlog, InputRow
 from batchrun.clock import Clock
+from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch, unrendered
-from batchrun.errors import BatchrunError, RunStopped, StorageError
+from batchrun.errors import BatchrunError, LockedError, RunStopped, StorageError
 from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
 from batchrun.records import Outcome, Request
 from batchrun.render import Renderer, Requests, RowError
-from batchrun.runaway import PATIENCE_S, RunAway
+from batchrun.runaway import LOOK_EVERY_S, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
+from batchrun.syncing import Syncing
 
 LIVE_PER_CALL = 4  # live rows for every call that may be in flight; the design's number
 MOST_LIVE_BYTES = 64_000_000  # of request bodies held at once
@@ -37,6 +39,8 @@ class Stations:
     output: Output
     tally: Tally
     runaway: RunAway
+    syncing: Syncing
+    copying: Copying
     clock: Clock
     drain_s: float
 
@@ -64,7 +68,14 @@ class Pipeline:
                 return RunStopped(exceeded)
             async with anyio.create_task_group() as side:
                 gate = self._at.gate
-                for task in (gate.keep_time, self._keep_staffed, self._end_once_closed, self._stop_if_nothing_ends):
+                for task in (
+                    gate.keep_time,
+                    self._at.syncing.keep,
+                    self._at.copying.keep,
+                    self._keep_staffed,
+                    self._end_once_closed,
+                    self._stop_if_nothing_ends,
+                ):
                     side.start_soon(task)
                 async with anyio.create_task_group() as parts:
                     self._parts = parts
@@ -75,6 +86,8 @@ class Pipeline:
                             rows.start_soon(self._read)
                             rows.start_soon(self._work)
                 side.cancel_scope.cancel()
+            await self._at.syncing.finish()
+            await self._at.copying.copy()
         return self._at.gate.closed_by
 
     def hurry(self) -> None:
@@ -126,12 +139,13 @@ class Pipeline:
 
     async def _first_attempt(self, request: Request) -> None:
         self._live(0, len(request.body))
-        trial = Trial(request, self._at.output.paid_for(request.row))
+        trial = Trial(request, self._at.output.spent(request.row))
         goes_on = False
         try:
             outcome = await self._at.dispatch.first_attempt(trial)
             if outcome is not None:
                 self._answered(trial, outcome)
+                await self._at.syncing.settled()
             elif self._rows is not None:
                 goes_on = True
                 self._rows.start_soon(self._further_attempts, trial, len(request.body))
@@ -144,6 +158,7 @@ class Pipeline:
     async def _further_attempts(self, trial: Trial, live_bytes: int) -> None:
         try:
             self._answered(trial, await self._at.dispatch.further_attempts(trial))
+            await self._at.syncing.settled()
         except GateClosedError:
             pass
         finally:
@@ -175,6 +190,9 @@ class Pipeline:
             except (OSError, StorageError) as error:
                 self._at.gate.close(StorageError(f"{of.part_name} cannot be written: {error}"))
                 return
+            except LockedError as error:
+                self._at.gate.close(error)
+                return
             self._at.backlog.range_closed()
 
     async def _end_once_closed(self) -> None:
@@ -189,10 +207,12 @@ class Pipeline:
 
     async def _stop_if_nothing_ends(self) -> None:
         while True:
-            await self._at.clock.sleep(PATIENCE_S / 10)
+            await self._at.clock.sleep(LOOK_EVERY_S)
             reason = self._at.runaway.stalled(self._at.clock.now_s())
             if reason is not None:
-                self._at.gate.close(RunStopped(reason))
+                last = self._at.tally.last_fault
+                failed = f"; the last call that failed: {last.code}: {last.message}" if last is not None else ""
+                self._at.gate.close(RunStopped(reason + failed))
 
     def _live(self, rows: int, size_bytes: int) -> None:
         self._live_rows += rows

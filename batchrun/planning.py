@@ -18,9 +18,10 @@ from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request, Usage
 from batchrun.render import Requests, RowError
 from batchrun.screen.lanes import lane_record
-from batchrun.storage.folder import Folder
+from batchrun.storage.opening import open_store
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import Source, duplicate_ids
+from batchrun.storage.store import Store
 
 SAMPLE_ROWS = 500  # rendered to estimate tokens: evenly spread stretches of the input
 STRETCHES = 10
@@ -33,12 +34,16 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
     Raises JobError or InputError as a run would.
     """
     ready = make_ready(job, overrides)
-    folder = Folder(ready.spec.output.path)
-    source = ready.scan_input(folder)
+    with open_store(ready.spec) as store:
+        return _plan(ready, store, show)
+
+
+def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
+    source = ready.scan_input(store)
     result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
     rows = ready.rows_wanted(source)
     sample = _sample(ready, source, rows)
-    answers = Answers.expected(ready, folder)
+    answers = Answers.expected(ready, store)
     return {
         "job": ready.spec.name,
         "rows": rows,

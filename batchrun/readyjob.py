@@ -16,9 +16,10 @@ from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.pool import Quota
 from batchrun.render import Renderer, Templates
-from batchrun.storage.folder import Folder
 from batchrun.storage.manifest import read_manifest
+from batchrun.storage.s3 import S3Options
 from batchrun.storage.source import Source, scan
+from batchrun.storage.store import MANIFEST, Store
 
 PER_MINUTE = ("tokens_per_minute", "requests_per_minute")
 QUOTA_KEYS = (*PER_MINUTE, "tokens_per_day")
@@ -71,15 +72,17 @@ class ReadyJob:
         """Name every Region that a request may run in."""
         return sorted({region for lane in self.lanes for region in lane.destinations})
 
-    def scan_input(self, folder: Folder, *, fresh: bool = False) -> Source:
+    def scan_input(self, store: Store, *, fresh: bool = False) -> Source:
         """Return the job's input, in the order that an earlier run of the output fixed, with every column it needs.
 
         Raises InputError naming the column that is missing.
         """
         known = {}
-        if folder.manifest.exists() and not fresh:
-            known = {file.name: file for file in read_manifest(folder.manifest).files}
-        source = scan(self.spec.input.path, self.spec.base, known)
+        if store.exists(MANIFEST) and not fresh:
+            known = {file.name: file for file in read_manifest(store).files}
+        source = scan(
+            self.spec.input.path, self.spec.base, known, S3Options(**self.spec.input.storage_options.model_dump())
+        )
         source.require(self.renderer.columns, "the prompt")
         source.require(self.kept, "input.id and input.keep")
         return source

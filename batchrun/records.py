@@ -96,6 +96,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a row has had before this start, or before the answer that it still waits for."""
+
+    usd: float = 0.0
+    attempts: int = 0
+
+    def plus(self, more: "Spent") -> "Spent":
+        """Return the sum of both."""
+        return Spent(self.usd + more.usd, self.attempts + more.attempts)
+
+
+NOTHING_SPENT = Spent()
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over rows: of a part, of a log, or of a whole output.
 

@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 
 import jinja2
 from jinja2 import meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchrun.bedrock.body import Sampling, invoke_body, messages_from
 from batchrun.errors import JobError
 from batchrun.records import Message, Prompt, Request
+from batchrun.sandbox import BoundedSandbox
 
 FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage has corrected it; a guess
 FIRST_BYTES = 1_000.0  # how much that guess weighs against the first rows
@@ -18,6 +18,8 @@ FRAME_TOKENS = 8  # of a request besides its text; one word as a user's message 
 SHARE_OF_LAST = 0.02
 # What expressions of a template can raise besides Jinja's own errors; a macro may call itself without end.
 _EXPRESSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
+_OTHER_FILES = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
 
 
 class RowError(Exception):
@@ -55,7 +57,7 @@ class Renderer:
 
         Raises JobError naming the template, the line and what is wrong.
         """
-        environment = _environment()
+        environment = self._environment = _environment()
         self._system = _compiled(environment, "prompt.system", templates.system)
         self._user = _compiled(environment, "prompt.user", templates.user)
         self._system_text = _constant(environment, "prompt.system", templates.system, self._system)
@@ -72,6 +74,7 @@ class Renderer:
         Raises RowError if a cell is null, a template fails, or a message list is not one.
         """
         row = {name: _cell(name, value) for name, value in cells.items()}
+        self._environment.begin()
         try:
             system = self._system_text
             if system is None and self._system is not None:
@@ -135,9 +138,9 @@ def _without_cells(error: Exception) -> str:
     return f"{type(error).__name__}{said}"
 
 
-def _environment() -> jinja2.Environment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False, finalize=_printable
+def _environment() -> BoundedSandbox:
+    environment = BoundedSandbox(
+        _printable, undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False
     )
     environment.tests["none"] = lambda value: value is None or isinstance(value, NullValue)
     return environment
@@ -156,9 +159,13 @@ def _compiled(environment: jinja2.Environment, name: str, source: str | None) ->
     if source is None:
         return None
     try:
+        for node in environment.parse(source).find_all(_OTHER_FILES):
+            raise JobError(f"{name}: line {node.lineno}: a prompt is one template: it cannot include or import others")
         template = environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise JobError(f"{name}: line {error.lineno}: {error.message}") from error
+    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:  # of Python, which a template becomes
+        raise JobError(f"{name}: nested too deeply, or holds a number too large: {error}") from error
     # Jinja copies its globals for every row, and walks a ChainMap in Python for that: a third of the rendering.
     template.globals = dict(template.globals)
     return template

@@ -4,6 +4,7 @@ from batchrun.records import Outcome, Status
 
 ALIKE = 100  # first rows that all fail alike; the design's number
 PATIENCE_S = 900.0  # without any row ending, while lanes are open
+LOOK_EVERY_S = PATIENCE_S / 10
 
 
 class MaxFailed:
@@ -30,6 +31,7 @@ class RunAway:
         self._max_failed = max_failed
         self._rows = rows
         self._last_end_s = now_s
+        self._looked_s = now_s
         self._first: tuple[str, str | None] | None = None
         self._alike = 0
         self._all_alike = not any_ok
@@ -57,7 +59,14 @@ class RunAway:
         )
 
     def stalled(self, now_s: float) -> str | None:
-        """Return why to stop if no row has ended for long."""
+        """Return why to stop if no row has ended for long; to be asked every LOOK_EVERY_S.
+
+        Where that was not done the machine slept or the process was stopped, and that time does not count.
+        """
+        missed_s = now_s - self._looked_s - LOOK_EVERY_S
+        if missed_s > LOOK_EVERY_S:
+            self._last_end_s = min(now_s, self._last_end_s + missed_s)
+        self._looked_s = now_s
         if now_s - self._last_end_s < PATIENCE_S:
             return None
         return f"no row has ended for {PATIENCE_S / 60:.0f} minutes"

@@ -1,8 +1,11 @@
-"""What every test has: no AWS account in reach, and asyncio under anyio."""
+"""What every test has: no AWS account in reach, asyncio under anyio, and an object store for those that ask."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests.services import ObjectStore, seaweed
 
 
 @pytest.fixture
@@ -19,3 +22,19 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """One S3 server for all tests of a run; a test that asks for it fails where it does not start."""
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as store:
+        yield store
+
+
+@pytest.fixture
+def object_store(seaweed_server: ObjectStore, no_account: None, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """The S3 server with an empty bucket, and its keys in the environment."""
+    for name, value in seaweed_server.environment.items():
+        monkeypatch.setenv(name, value)
+    seaweed_server.empty()
+    return seaweed_server

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -28,9 +28,17 @@ class EmulatedTransport:
     """Carries calls to a Bedrock that lives in this event loop; `sends` counts them by row."""
 
     def __init__(
-        self, bedrock: Bedrock, api: str = "invoke", began_at_s: float = 0.0, expire_at_s: Sequence[float] = ()
+        self,
+        bedrock: Bedrock,
+        api: str = "invoke",
+        began_at_s: float = 0.0,
+        expire_at_s: Sequence[float] = (),
+        slept_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Take the service, what its clock shows [s] at the first call, and when credentials cease to be good [s]."""
+        """Take the service, what its clock shows [s] at the first call, and when credentials cease to be good [s].
+
+        `slept_s` is how long our machine has slept; the service does not, and the calls that were out are lost.
+        """
         self.bedrock = bedrock
         self.sends: Counter[int] = Counter()
         self.refreshed = 0
@@ -39,6 +47,7 @@ class EmulatedTransport:
         self._api = api
         self._began_at_s = began_at_s
         self._expire_at_s = list(expire_at_s)
+        self._slept_s = slept_s
         self._started_s: float | None = None
         self._ids = count(1)
 
@@ -46,6 +55,7 @@ class EmulatedTransport:
         """Call the emulator and read its reply as the SDK would."""
         self.sends[request.row] += 1
         self.in_flight += 1
+        slept_before_s = self._slept_s()
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             reply = await self._reply(self._call(inference_id, source_region, request))
@@ -53,6 +63,8 @@ class EmulatedTransport:
                 await anyio.sleep(read_timeout_s(request.max_tokens))
         finally:
             self.in_flight -= 1
+        if self._slept_s() > slept_before_s:
+            return classify("ConnectionLost", None, "nobody answers since we woke up")
         return self._read(reply)
 
     async def refresh(self) -> None:
@@ -62,8 +74,8 @@ class EmulatedTransport:
 
     def _now_s(self) -> float:
         if self._started_s is None:
-            self._started_s = anyio.current_time()
-        return anyio.current_time() - self._started_s + self._began_at_s
+            self._started_s = anyio.current_time() + self._slept_s()
+        return anyio.current_time() + self._slept_s() - self._started_s + self._began_at_s
 
     def _call(self, inference_id: str, source_region: str, request: Request) -> Call:
         headers = {"Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region))}

@@ -1,6 +1,8 @@
 """Runs a job whose calls are answered at once, in the process: what a run costs without HTTP."""
 
+import json
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -11,10 +13,14 @@ from batchrun.records import Completion, Request, Usage
 
 
 class InstantTransport:
-    """Answers every request with the same words."""
+    """Answers every request with the same words; `first_call_at_s` is when the first came, by time.time()."""
+
+    first_call_at_s: float | None = None
 
     async def send(self, inference_id: str, source_region: str, request: Request) -> Completion:
         del inference_id, source_region
+        if self.first_call_at_s is None:
+            self.first_call_at_s = time.time()
         await anyio.lowlevel.checkpoint()
         usage = Usage(input=request.input_tokens, output=20)
         return Completion("[emulated] a short answer", "end_turn", usage, f"emulated-{request.row}")
@@ -24,7 +30,9 @@ class InstantTransport:
 
 
 async def main(job: Path) -> int:
-    summary = await arun(job, stand_ins=StandIns(InstantTransport()))
+    transport = InstantTransport()
+    summary = await arun(job, stand_ins=StandIns(transport))
+    print(json.dumps({"rows": summary["rows"], "first_call_at_s": transport.first_call_at_s}))
     return int(summary["exit_code"])
 
 

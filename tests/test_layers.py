@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "batchrun"
 
 # From the ground up; a module imports from its own layer's house or from lower layers.
 LAYERS = [
+    {"redaction"},
     {"errors"},
     {"bedrock.card"},
     {"emulator"},
@@ -17,12 +18,12 @@ LAYERS = [
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "readyjob", "runaway", "cells"},
-    {"screen"},
-    {"backlog", "dispatch"},
+    {"render", "sandbox", "readyjob", "runaway", "cells"},
+    {"screen", "sinks"},
+    {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
-    {"engines", "assembly"},
-    {"api"},
+    {"engines", "assembly", "delivering"},
+    {"api", "deliver"},
     {"expected"},
     {"planning"},
     {"cli"},
@@ -32,10 +33,12 @@ HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
-    "aioboto3": {"bedrock.sdk", "bedrock.credentials"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.credentials", "bedrock.sockets"},
-    "botocore": {"bedrock.sdk", "bedrock.credentials"},
-    "jinja2": {"render"},
+    "aioboto3": {"bedrock.clients", "bedrock.credentials", "storage.s3.store"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
+    "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
+    "jinja2": {"render", "sandbox"},
+    "deltalake": {"sinks.delta"},
+    "psycopg": {"sinks.postgres"},
 }
 
 

@@ -10,7 +10,7 @@ from aiobotocore.credentials import AioAssumeRoleCredentialFetcher, AioDeferredR
 from aiobotocore.session import AioSession
 from botocore import exceptions as sdk_errors
 
-from batchrun.errors import AccessError
+from batchrun.errors import AccessError, BatchrunError
 
 STS_REGION = "us-east-1"  # where the environment names none; a Region's own STS, whose tokens opt-in Regions take too
 
@@ -25,6 +25,14 @@ class Access:
     profile: str | None = None
     role_arn: str | None = None
     endpoint_url: str | None = None
+
+
+class CredentialsError(Exception):
+    """The SDK could not renew the credentials; `passing` if it was the network, or a service in trouble."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+        self.passing = _passes(cause)
 
 
 async def new_session(access: Access) -> aioboto3.Session:
@@ -49,8 +57,47 @@ async def new_session(access: Access) -> aioboto3.Session:
 def _core(access: Access) -> AioSession:
     """Return a session; for an endpoint of one's own the environment's profile counts for nothing, it is no AWS."""
     if access.endpoint_url is None or access.profile or access.role_arn:
-        return AioSession(profile=access.profile)
-    return AioSession(session_vars={"profile": (None, None, None, None)})
+        return _Session(profile=access.profile)
+    return _Session(session_vars={"profile": (None, None, None, None)})
+
+
+class _Session(AioSession):
+    """A session whose credentials fail by their own name: else a call could not tell their errors from its own."""
+
+    async def get_credentials(self) -> Any:  # type: ignore[override]  # asynchronous, as AioSession's is
+        try:
+            found = await super().get_credentials()
+        except (sdk_errors.BotoCoreError, BatchrunError):
+            raise
+        except Exception as error:  # a credential_process that is no program, or prints no JSON
+            raise CredentialsError(error) from error
+        return None if found is None else _Named(found)
+
+
+class _Named:
+    """Credentials of any provider; what keeps them from being renewed is a CredentialsError."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
+
+    async def get_frozen_credentials(self) -> Any:
+        try:
+            return await self._found.get_frozen_credentials()
+        except BatchrunError:
+            raise
+        except Exception as error:  # whatever it is: a RuntimeError if what was brought is expired too
+            raise CredentialsError(error) from error
+
+
+def _passes(cause: Exception) -> bool:
+    """Tell whether a renewal that failed may well succeed a little later."""
+    if isinstance(cause, sdk_errors.ClientError):
+        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or "Throttl" in cause.response.get("Error", {}).get("Code", "")
+    return isinstance(cause, (sdk_errors.HTTPClientError, sdk_errors.ConnectionError))
 
 
 def stand_in_keys(access: Access, environment: Mapping[str, str]) -> dict[str, str]:
@@ -68,7 +115,7 @@ def stand_in_keys(access: Access, environment: Mapping[str, str]) -> dict[str, s
 async def _require_credentials(core: AioSession) -> None:
     try:
         credentials = await core.get_credentials()
-    except (sdk_errors.BotoCoreError, sdk_errors.ClientError) as error:
+    except (sdk_errors.BotoCoreError, sdk_errors.ClientError, CredentialsError) as error:
         raise AccessError(f"no AWS credentials: {error}") from error
     if credentials is None:
         raise AccessError(

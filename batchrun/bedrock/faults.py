@@ -21,7 +21,7 @@ class Action(StrEnum):
     RETRY_FEW = "retry few"  # the same, at most FEW_ATTEMPTS
     ROW = "row"  # the row can never be sent
     LANE = "lane"  # this lane never works: close it
-    REGION = "region"  # this source Region never works: close its lanes
+    REGION = "region"  # this source Region never works: close its lanes; one that did work wants new credentials
     REFRESH = "refresh"  # credentials: read them again once, then stop the run
     RUN = "run"  # nothing in this account works: stop the run
 
@@ -80,6 +80,8 @@ TABLE = (
     Rule("ValidationException", None, Action.LANE, "model identifier is invalid|on-demand throughput"),
     Rule("ValidationException", None, Action.ROW),
     Rule("ServiceQuotaExceededException", None, Action.PARK),
+    # Of a Bedrock key: expired, or of another Region; a short-term key works in the one that it was made in.
+    Rule("AccessDeniedException", None, Action.REGION, "api key|bearer token"),
     Rule("AccessDeniedException", None, Action.LANE),
     Rule("ResourceNotFoundException", None, Action.RUN, "use case details|FTUFormNotFilled"),
     Rule("ResourceNotFoundException", None, Action.LANE),
@@ -107,6 +109,7 @@ TABLE = (
     Rule("ConnectionLost", None, Action.RETRY, maybe_billed=True),
     Rule("ReadTimeout", None, Action.RETRY_FEW, maybe_billed=True),
     Rule("MalformedAnswer", None, Action.RETRY, maybe_billed=True),
+    Rule("CredentialsOutOfReach", None, Action.COOL),
     Rule("NoCredentials", None, Action.RUN),
 )
 
@@ -123,6 +126,7 @@ STATUS = {
     503: Action.COOL,
     529: Action.COOL,
 }
+A_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")  # what an error's type may look like; it ends in tables
 MAYBE_BILLED = frozenset({408, 424, 500, 502, 504})  # the model may have answered behind the gateway
 
 
@@ -133,5 +137,5 @@ def classify(code: str, status: int | None, message: str, retry_after_s: float |
         if rule.fits(code, status, message):
             return Fault(code, status, message, rule.action, rule.maybe_billed, retry_after_s)
     action = STATUS.get(status or 0, Action.RETRY)
-    named = code if code and not code.isdigit() else f"HTTP {status}"
+    named = code if A_CODE.fullmatch(code) else f"HTTP {status}"
     return Fault(named, status, message, action, maybe_billed=status in MAYBE_BILLED, retry_after_s=retry_after_s)

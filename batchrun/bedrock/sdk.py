@@ -1,12 +1,11 @@
 """The SDK transport: InvokeModel and Converse through aioboto3, one client per source Region for the whole run."""
 
 import os
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
-import aioboto3
 import aiohttp
 import anyio
 from aiobotocore.config import AioConfig
@@ -20,9 +19,11 @@ from batchrun.bedrock.body import (
     read_converse_answer,
     read_invoke_answer,
 )
-from batchrun.bedrock.credentials import Access, new_session, stand_in_keys
+from batchrun.bedrock.clients import Clients, Endpoint
+from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
 from batchrun.bedrock.faults import Fault, classify
 from batchrun.bedrock.sockets import LivelySession
+from batchrun.clock import slept_s
 from batchrun.records import Completion, Request
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 USER_AGENT = f"batchrun/{version('batchrun')} aiobotocore/{version('aiobotocore')}"
 CONNECT_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 300.0  # below the 350 s after which AWS's balancers drop an idle flow
+FORGOTTEN_S = (
+    30.0  # of sleep; home routers forget a flow after minutes, the other end may have closed any time. A guess
+)
 LEAST_READ_TIMEOUT_S = 60.0
 SLOWEST_TOKENS_PER_S = 25.0  # a quarter of what Haiku 4.5 usually writes; a guess on the safe side
 
@@ -42,18 +46,21 @@ class Wire:
     api: str
     sampling: Sampling
     connections: int
+    keep_alive_s: float = KEEP_ALIVE_S  # of a connection that is not in use
 
 
 class SdkTransport:
     """Carries calls through aioboto3 with the SDK's own retries off: one retry policy, ours."""
 
-    def __init__(self, access: Access, wire: Wire) -> None:
+    def __init__(self, access: Access, wire: Wire, slept_s: Callable[[], float] = slept_s) -> None:
+        """Take whose calls these are, how they travel, and how long the machine has slept so far."""
         self._access = access
         self._wire = wire
-        self._open = AsyncExitStack()
-        self._opening = anyio.Lock()
-        self._session: aioboto3.Session | None = None
-        self._clients: dict[str, BedrockRuntimeClient] = {}
+        self._slept_s = slept_s
+        self._slept_before_s = slept_s()
+        self._clients: Clients | None = None
+        keys = stand_in_keys(access, os.environ)
+        self._endpoint = Endpoint(access.endpoint_url, keys.get("aws_access_key_id"), keys.get("aws_secret_access_key"))
         self._config = AioConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},  # named, or AWS_RETRY_MODE=adaptive would slow us
             max_pool_connections=wire.connections,
@@ -65,35 +72,37 @@ class SdkTransport:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             parameter_validation=False,  # the bodies are ours and tested; the check costs CPU on every call
-            connector_args={"keepalive_timeout": KEEP_ALIVE_S},
+            connector_args={"keepalive_timeout": wire.keep_alive_s},
             # An endpoint of one's own is on this machine: a proxy of the environment would carry prompts off it.
             proxies={} if access.endpoint_url is not None else None,
         )
 
     async def __aenter__(self) -> Self:
-        self._session = await new_session(self._access)
+        self._clients = await self._new_clients()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        await self._open.aclose()
+        if self._clients is not None:
+            await self._clients.close()
 
     def regions(self) -> list[str]:
         """Name the source Regions that a client is open for."""
-        return sorted(self._clients)
+        return self._clients.regions() if self._clients is not None else []
 
     async def refresh(self) -> None:
         """Start new clients from a new session; calls in flight end on the old ones."""
-        self._session = await new_session(self._access)
-        self._clients = {}
+        await self._replace(await self._new_clients())
 
     async def send(self, inference_id: str, source_region: str, request: Request) -> Completion | Fault:
         """Call `inference_id` from `source_region`; what a call can meet comes back as a Fault."""
         try:
-            client = self._clients.get(source_region) or await self._client(source_region)
-            if request.max_tokens < self._wire.sampling.max_tokens:  # the client waits for the longest answer
-                with anyio.fail_after(read_timeout_s(request.max_tokens)):
-                    return await self._send(client, inference_id, request)
-            return await self._send(client, inference_id, request)
+            async with (await self._awake()).calling(source_region) as client:
+                if request.max_tokens < self._wire.sampling.max_tokens:  # the client waits for the longest answer
+                    with anyio.fail_after(read_timeout_s(request.max_tokens)):
+                        return await self._send(client, inference_id, request)
+                return await self._send(client, inference_id, request)
+        except CredentialsError as error:
+            return classify("CredentialsOutOfReach" if error.passing else "NoCredentials", None, str(error))
         except sdk_errors.ClientError as error:
             return _fault_of(error.response)
         except MalformedAnswerError as error:
@@ -111,39 +120,38 @@ class SdkTransport:
         except sdk_errors.BotoCoreError as error:  # credentials or configuration: none of them is a call's own
             return classify("NoCredentials", None, f"{type(error).__name__}: {error}")
 
+    async def _awake(self) -> Clients:
+        """Return the clients; new ones after a sleep, in which all that were connected have forgotten each other."""
+        clients = self._clients
+        assert clients is not None, "used outside `async with`"
+        slept_s = self._slept_s()
+        if slept_s - self._slept_before_s < FORGOTTEN_S:
+            return clients
+        self._slept_before_s = slept_s
+        fresh = Clients(clients.session, self._config, self._endpoint)
+        await self._replace(fresh)
+        return fresh
+
+    async def _new_clients(self) -> Clients:
+        return Clients(await new_session(self._access), self._config, self._endpoint)
+
+    async def _replace(self, fresh: Clients) -> None:
+        before, self._clients = self._clients, fresh
+        if before is not None:
+            await before.retire()
+
     async def _send(self, client: "BedrockRuntimeClient", inference_id: str, request: Request) -> Completion:
         if self._wire.api == "converse":
             return await _converse(client, inference_id, request, self._wire.sampling)
         return await _invoke(client, inference_id, request)
-
-    async def _client(self, source_region: str) -> "BedrockRuntimeClient":
-        keys = stand_in_keys(self._access, os.environ)
-        async with self._opening:  # opening one loads service models; two at once would load them twice
-            if source_region in self._clients:
-                return self._clients[source_region]
-            session = self._session
-            assert session is not None, "used outside `async with`"
-            url = self._access.endpoint_url
-            opened = await self._open.enter_async_context(
-                session.client(
-                    "bedrock-runtime",
-                    region_name=source_region,
-                    endpoint_url=url.replace("{region}", source_region) if url else None,
-                    config=self._config,
-                    aws_access_key_id=keys.get("aws_access_key_id"),
-                    aws_secret_access_key=keys.get("aws_secret_access_key"),
-                )
-            )
-            if session is self._session:  # else the credentials were read again meanwhile
-                self._clients[source_region] = opened
-            return opened
 
 
 async def _invoke(client: "BedrockRuntimeClient", inference_id: str, request: Request) -> Completion:
     answer = await client.invoke_model(
         modelId=inference_id, body=request.body, contentType="application/json", accept="application/json"
     )
-    body = await answer["body"].read()
+    async with answer["body"]:  # else a connection that breaks now keeps its place in the pool until it is collected
+        body = await answer["body"].read()
     return _with_headers(read_invoke_answer(body), answer["ResponseMetadata"])
 
 

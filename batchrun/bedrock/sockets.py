@@ -1,4 +1,7 @@
-"""Sockets that show a sign of life: an answer may take longer than the 350 s after which an idle flow is dropped.
+"""Sockets that show a sign of life, and notice when the other end shows none.
+
+An answer may take longer than the 350 s after which AWS's balancers drop an idle flow without a word; and after a
+laptop's sleep, or where the network went away, nobody may be there any more while a call waits for its answer.
 
 The SDK's own option for it, tcp_keepalive, is not heeded by its asynchronous half (aiobotocore 2.25).
 """
@@ -10,7 +13,19 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import AddrInfoType
 
 FIRST_SIGN_S = 60
-SIGN_EVERY_S = 60
+SIGN_EVERY_S = 15
+SIGNS = 4  # unanswered, until the connection is given up: two minutes after the last sign of the other end
+# What was sent and never acknowledged; the system's own patience is 15 minutes and more (Linux, tcp_retries2). Lost
+# Wi-Fi may well come back within this.
+UNACKNOWLEDGED_MS = 60_000
+# By the system's own names of them; those that it does not have keep its own times.
+OPTIONS = {
+    "TCP_KEEPIDLE": FIRST_SIGN_S,
+    "TCP_KEEPALIVE": FIRST_SIGN_S,  # macOS's name of the first
+    "TCP_KEEPINTVL": SIGN_EVERY_S,
+    "TCP_KEEPCNT": SIGNS,
+    "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MS,
+}
 
 
 class LivelySession(AIOHTTPSession):
@@ -21,11 +36,11 @@ class LivelySession(AIOHTTPSession):
 
 
 def lively_socket(address: AddrInfoType) -> socket.socket:
-    """Return a socket that sends a keep-alive after a minute without traffic, and every minute from then on."""
+    """Return a socket that sends keep-alives after a minute without traffic, and fails soon where none is answered."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", FIRST_SIGN_S), ("TCP_KEEPINTVL", SIGN_EVERY_S)):
-        if hasattr(socket, name):  # Linux; elsewhere the system's own times hold
+    for name, value in OPTIONS.items():
+        if hasattr(socket, name):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return made

@@ -40,14 +40,6 @@ class Later:
 
 
 LATER = (
-    Later("input.path", NOTHING_LOST, "input from S3", value=in_s3),
-    Later("output.path", NOTHING_LOST, "output to S3", value=in_s3),
-    Later("input.storage_options", NOTHING_LOST, "input from S3", ({},)),
-    Later("output.storage_options", NOTHING_LOST, "output to S3", ({},)),
-    Later("output.fsync", NOTHING_LOST, "a choice of fsync"),
-    Later("output.flush_s", NOTHING_LOST, "output to S3"),
-    Later("output.scratch", NOTHING_LOST, "output to S3"),
-    Later("sink", NOTHING_LOST, "a sink", ([],)),
     Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
     Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
     Later("generation.thinking_budget_tokens", WHOLE_CARD, "reasoning"),
@@ -84,8 +76,9 @@ def take_later(raw: dict[str, Any]) -> list[Problem]:
                 problems.append(Problem(path, f"{asked}: {later.what} is not built yet (issue «{later.issue}»)"))
             if later.value is None:
                 del table[path[-1]]
-    for name in [name for name, table in raw.items() if table == {}]:
-        del raw[name]
+    for name in {later.key.partition(".")[0] for later in LATER}:
+        if raw.get(name) == {}:
+            del raw[name]
     return problems
 
 

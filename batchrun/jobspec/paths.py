@@ -42,12 +42,19 @@ def text_of(path: Path) -> str:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
 
 
-def overlap(output: Path, pattern: str) -> bool:
+def overlap(output: str, pattern: str) -> bool:
     """Tell whether a run could read its own results: `output` is, contains or lies in what `pattern` matches."""
-    written, read = (Path(os.path.realpath(path)).parts for path in (output, pattern))
+    written, read = (_parts(path) for path in (output, pattern))
     for ours, theirs in zip(written, read, strict=False):
         if theirs == "**":
             return True
         if ours != theirs and not fnmatchcase(ours, theirs):
             return False
     return True
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Return the names on the way to a path or URL; those of a URL and of a path have nothing in common."""
+    if URL.match(path):
+        return tuple(path.rstrip("/").split("/"))
+    return Path(os.path.realpath(path)).parts

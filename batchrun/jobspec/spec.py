@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, InstanceOf, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
@@ -17,10 +17,14 @@ from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
 from batchrun.jobspec.refusal import MisfitError, problems_of
 from batchrun.jobspec.running import Aws, Limits, Quota, Retry, Routing
+from batchrun.jobspec.sinks import SinkTable, check_sinks
 from batchrun.jobspec.values import Table
 from batchrun.jobspec.work import Generation, Input, Model, Output, Prompt
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names files on any system, hides none
+
+
+DEEPEST = 20  # tables and lists in each other; a JSON schema may take ten
 
 
 def a_job_name(name: str) -> str:
@@ -47,6 +51,7 @@ class JobSpec(Table):
     retry: Retry = Retry()
     limits: Limits = Limits()
     output: Output
+    sink: tuple[InstanceOf[SinkTable], ...] = Field(default=(), description="[[sink]] tables: where results go besides")
     prices: Prices | None = None
     aws: Aws = Aws()
     emulator: EmulatorSpec | None = None
@@ -74,13 +79,17 @@ class JobSpec(Table):
         Raises JobError with all problems, a line each that begins with `source`; keys in `from_set` are marked as set
         on the command line.
         """
-        raw = _plain(mapping)
+        raw = _plain(mapping, source)
         problems = take_later(raw)
+        raw = {name: table for name, table in raw.items() if table != {} or name not in cls.model_fields}  # [aws] alone
         refused = [problem.path for problem in problems]
+        folder = (base or Path.cwd()).absolute()
+        sinks, wrong_sinks = check_sinks(raw.get("sink", []), folder)
+        problems += wrong_sinks
         for table in REQUIRED_TABLES:
             raw.setdefault(table, {})  # so that what is missing is said key by key
         try:
-            spec = cls.model_validate(raw, context=(base or Path.cwd()).absolute())
+            spec = cls.model_validate({**raw, "sink": sinks}, context=folder)
         except ValidationError as error:
             found = problems_of(error, raw, keys(), [later.key for later in LATER])
             problems += [one for one in found if not any(one.path[: len(path)] == path for path in refused)]
@@ -93,9 +102,21 @@ class JobSpec(Table):
     @classmethod
     def _lies_outside_the_input(cls, output: Output, info: ValidationInfo) -> Output:
         for path in info.data["input"].path if "input" in info.data else ():
-            if overlap(output.path, path):
+            if overlap(str(output.path), path):
                 raise MisfitError("path", f"must not be, hold or lie in the input {path}")
         return output
+
+    @field_validator("sink")
+    @classmethod
+    def _goes_where_nothing_else_is(cls, sinks: tuple[SinkTable, ...], info: ValidationInfo) -> tuple[SinkTable, ...]:
+        read = info.data["input"].path if "input" in info.data else ()
+        written = (str(info.data["output"].path),) if "output" in info.data else ()
+        for place, sink in enumerate(sinks):
+            for folder in sink.folders:
+                if taken := [path for path in (*read, *written) if overlap(str(folder), path)]:
+                    whose = "output" if taken[0] in written else "input"
+                    raise MisfitError(f"[{place}]", f"{sink.label}: must not be, hold or lie in the {whose} {taken[0]}")
+        return sinks
 
     @field_validator("emulator")
     @classmethod
@@ -113,8 +134,13 @@ def keys() -> list[Key]:
     return list(keys_of(JobSpec))
 
 
-def _plain(value: Any) -> Any:
-    """Copy tables and lists, so that the caller's stay as they are."""
+def _plain(value: Any, source: str, depth: int = 0) -> Any:
+    """Copy tables and lists, so that the caller's stay as they are.
+
+    Raises JobError if they are nested deeper than any job needs: Python's own bound would be a crash.
+    """
+    if depth > DEEPEST:
+        raise JobError(f"{source}: tables and lists are nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {str(key): _plain(inner, source, depth + 1) for key, inner in value.items()}
+    return [_plain(inner, source, depth + 1) for inner in value] if isinstance(value, list | tuple) else value

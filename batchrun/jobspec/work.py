@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 
 from batchrun.jobspec.paths import resolved, text_of
+from batchrun.jobspec.places import Place, StorageOptions, an_input
 from batchrun.jobspec.values import (
     LARGEST,
     Count,
@@ -43,18 +44,19 @@ def input_paths(value: object, info: ValidationInfo) -> tuple[str, ...]:
         raise ValueError("must be a string or a list of strings")
     if not paths:
         raise ValueError("must name at least one file, folder or glob")
-    return each_once(tuple(resolved(path, base_of(info)) for path in paths))
+    return each_once(tuple(an_input(path, base_of(info)) for path in paths))
 
 
 class Input(Table):
-    """Where the rows come from; `path` holds absolute paths and globs, also when the job file names only one."""
+    """Where the rows come from; `path` holds absolute paths, URLs and globs, also when the job file names only one."""
 
     path: Annotated[tuple[str, ...], PlainValidator(input_paths)] = Field(
-        description="file, folder or glob, or a list of them: .parquet, .jsonl or .csv",
+        description="file, folder or glob, also s3://, or a list of them: .parquet, .jsonl or .csv",
         examples=['path = "data/*.parquet"'],
     )
     id: Name | None = Field(default=None, description="column that labels rows; the key is always the row number")
     keep: Names = Field(default=(), description="columns carried into the result")
+    storage_options: StorageOptions = StorageOptions()
 
     @field_validator("id", "keep")
     @classmethod
@@ -207,8 +209,23 @@ class Model(Table):
         return resolved(card, base_of(info)) if "/" in card or card.endswith(".toml") else card
 
 
+Fsync = Literal["always", "1s", "never"]
+
+
 class Output(Table):
     """Where the results go."""
 
-    path: FilePath = Field(description="folder of the results", examples=['path = "out/reviews"'])
+    path: Place = Field(description="folder of the results, or s3://bucket/prefix", examples=['path = "out/reviews"'])
     rows_per_part: int = Field(default=10_000, ge=1, le=MOST_ROWS_PER_PART, description="rows of a result file")
+    fsync: Fsync = Field(
+        default="1s", description="when answers are on the disk, for power loss: always, 1s or never; a kill takes none"
+    )
+    flush_s: float = Field(
+        default=5, gt=0, le=3600, description="with output in S3: seconds between copies of the logs there"
+    )
+    scratch: FilePath | None = Field(
+        default=None, description="with output in S3: local folder for logs and parts; default .batchrun/NAME"
+    )
+    storage_options: StorageOptions = Field(
+        default=StorageOptions(), description="endpoint, region and profile of the store"
+    )

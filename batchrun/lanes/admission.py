@@ -87,6 +87,7 @@ class Admissions:
         self.sharing = Sharing(router)
         self.budgets = budgets
         self.in_flight = 0
+        self._answering: set[str] = set()  # source Regions that answered a call, ever
         self._prices = prices
         self._burndown = burndown
         self._seconds_to_midnight = seconds_to_midnight
@@ -153,6 +154,7 @@ class Admissions:
         if told is not admission.pool:
             told.settled_tokens += charge  # the account's view of it
         breaker.answered()
+        self._answering.add(admission.lane.source_region)
         self.budgets.in_flight.answered(charge, now_s - admission.sent_at_s)
         trial.attempts += 1
         trial.cost_usd += spent_usd
@@ -180,6 +182,11 @@ class Admissions:
         else:
             pool.release(admission.reservation, now_s)
         return self._failed(admission, breaker, trial, fault, now_s)
+
+    def lost(self, source_region: str, fault: Fault) -> Next:
+        """Close a Region that answered before and is refused with new credentials too; return what becomes of a row."""
+        self.router.close_region(source_region, f"{fault.code}: {fault.message}")
+        return Next.STOP if self.router.all_closed() else Next.ELSEWHERE
 
     def _throttled(self, pool: Pool, reservation: Reservation, trial: Trial, fault: Fault, now_s: float) -> Next:
         if fault.action is Action.DAY:
@@ -217,6 +224,8 @@ class Admissions:
             case Action.LANE:
                 self.router.close([lane], why)
                 return Next.ELSEWHERE
+            case Action.REGION if lane.source_region in self._answering:
+                return Next.REFRESH  # it was good for calls before, so something has expired
             case Action.REGION:
                 self.router.close_region(lane.source_region, why)
                 return Next.ELSEWHERE

@@ -77,6 +77,9 @@ class Gate:
                 raise
         if waiter.admission is None:
             raise GateClosedError
+        if self.closed.is_set():  # between its being let in and its turn: no call goes out after the end
+            self.admissions.withdrawn(waiter.admission, self._clock.now_s())
+            raise GateClosedError
         return waiter.admission
 
     def admit_ready(self) -> None:
@@ -100,7 +103,7 @@ class Gate:
         """Let rows in when time alone opens a lane; runs until cancelled."""
         while True:
             self._earlier = anyio.Event()
-            with anyio.CancelScope(deadline=self._wake_at_s):
+            with anyio.CancelScope(deadline=self._clock.look_at(self._wake_at_s)):
                 await self._earlier.wait()
             if self._clock.now_s() >= self._wake_at_s:
                 self._wake_at_s = inf

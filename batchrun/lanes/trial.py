@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from batchrun.bedrock.faults import Fault
-from batchrun.records import Completion, Request
+from batchrun.records import NOTHING_SPENT, Completion, Request, Spent
 
 if TYPE_CHECKING:
     from batchrun.lanes.lane import Lane
@@ -20,20 +20,21 @@ class Trial:
     """Counts of one row; throttles are the pool's doing and are kept apart from the row's own attempts."""
 
     __slots__ = (
-        "attempts", "call", "cost_usd", "cut", "cuts", "failures", "fault", "kept", "least_max_tokens", "request",
-        "rested_throttles", "rests_until_s", "throttles", "tried_rested",
+        "attempts", "call", "cost_usd", "cut", "cuts", "earlier_attempts", "failures", "fault", "kept",
+        "least_max_tokens", "request", "rested_throttles", "rests_until_s", "throttles", "tried_rested",
     )  # fmt: skip
 
-    def __init__(self, request: Request, cost_usd: float = 0.0) -> None:
-        """Take the row's request, and what an earlier start paid for answers to it that were cut [USD]."""
+    def __init__(self, request: Request, earlier: Spent = NOTHING_SPENT) -> None:
+        """Take the row's request, and what earlier starts sent and paid for it for certain."""
         self.request = request
+        self.earlier_attempts = earlier.attempts
         self.attempts = 0  # calls that were not throttled
         self.failures = 0  # those of them that failed by the row's own doing, or may have
         self.throttles = 0  # for its tokens
         self.rested_throttles = 0
         self.tried_rested: frozenset[str] = frozenset()
         self.rests_until_s = 0.0
-        self.cost_usd = cost_usd
+        self.cost_usd = earlier.usd
         self.fault: Fault | None = None
         # Of max_tokens = "auto": answers that were cut and are not the row's last, and what was learnt from them.
         self.cuts = 0

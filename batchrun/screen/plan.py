@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from batchrun.screen.printable import in_one_line
+
 
 def plan_text(planned: Mapping[str, Any]) -> str:
     """Return the page of a plan."""
@@ -40,7 +42,7 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     for refused in planned["refused_lanes"]:
         yield f"refused: {refused['scope']} from {refused['source_region']}: {refused['why']}"
     for warning in planned["warnings"]:
-        yield f"warning: {warning}"
+        yield f"warning: {in_one_line(warning)}"
     if planned["max_tokens"]["advice"]:
         yield f"advice:  {planned['max_tokens']['advice']}"
     for request in planned["requests"]:

@@ -3,18 +3,21 @@
 import os
 from collections import deque
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TextIO
 
+import anyio
 from tqdm import tqdm
 
 from batchrun.clock import Clock
+from batchrun.errors import StorageError
 from batchrun.lanes.gate import Gate
 from batchrun.screen.tally import Tally
-from batchrun.storage.files import write_json
+from batchrun.storage.files import as_json
 from batchrun.storage.output import Output
+from batchrun.storage.store import STATUS
 
 EVERY_S = 1.0
+REMOTE_EVERY_S = 10.0  # status.json in a store, which takes money for each write
 LINE_EVERY_S = 30.0  # on a pipe
 RATE_OVER_S = 60.0
 
@@ -52,17 +55,17 @@ class Snapshot:
 class Progress:
     """Takes a snapshot every second and shows it where it is wanted."""
 
-    def __init__(self, gate: Gate | None, output: Output, tally: Tally, clock: Clock, status_path: Path) -> None:
+    def __init__(self, gate: Gate | None, output: Output, tally: Tally, clock: Clock) -> None:
         """Take the parts of a run; without a gate nothing is sent and nothing waits."""
         self._gate = gate
         self._output = output
         self._tally = tally
         self._clock = clock
-        self._status_path = status_path
         self._seen: deque[tuple[float, int]] = deque()
 
     async def watch(self, screen: TextIO | None) -> None:
         """Show progress on `screen` and keep status.json until cancelled."""
+        store, written_s = self._output.target.store, float("-inf")
         shown = _Bar(screen, self._output) if screen is not None and screen.isatty() else _Lines(screen)
         try:
             while True:
@@ -72,7 +75,11 @@ class Progress:
                 except OSError as error:  # a terminal that was closed, a pipe whose reader has gone
                     self._tally.note_once(f"progress could not be shown: {error.strerror}")
                     shown = _Lines(None)
-                self.write(snapshot)
+                if not store.remote:
+                    self.write(snapshot)
+                elif self._clock.now_s() >= written_s + REMOTE_EVERY_S:
+                    written_s = self._clock.now_s()
+                    await anyio.to_thread.run_sync(self.write, snapshot)
                 await self._clock.sleep(EVERY_S)
         finally:
             shown.close()
@@ -105,9 +112,9 @@ class Progress:
     def write(self, snapshot: Snapshot) -> None:
         """Replace status.json; a full disk must not end a run that still has calls out."""
         try:
-            write_json(self._status_path, asdict(snapshot), sync=False)
-        except OSError as error:
-            self._tally.note_once(f"status.json could not be written: {error.strerror}")
+            self._output.target.store.write(STATUS, as_json(asdict(snapshot)), sync=False)
+        except (OSError, StorageError) as error:
+            self._tally.note_once(f"status.json could not be written: {getattr(error, 'strerror', None) or error}")
 
     def _rows_per_s(self, now_s: float, rows: int) -> float:
         self._seen.append((now_s, rows))

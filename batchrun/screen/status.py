@@ -5,23 +5,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchrun.errors import InputError
-from batchrun.storage.folder import Folder
-from batchrun.storage.lock import is_held
+from batchrun.storage.store import STATUS, SUCCESS, Store
 
 
-def read_status(folder: Folder) -> dict[str, Any]:
+def read_status(store: Store) -> dict[str, Any]:
     """Return the last state that a run wrote; `state` is running, killed, stopped or finished.
 
     Raises InputError if no run ever wrote here.
     """
     try:
-        told: dict[str, Any] = json.loads(folder.status.read_text(encoding="utf-8"))
+        told: dict[str, Any] = json.loads(store.read(STATUS))
         told["state"], told["rows"], told["by_status"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"output.path {folder.path}: no run has written here yet; start one: batchrun run") from error
-    if told["state"] == "running" and not is_held(folder.lock):
+        raise InputError(f"output.path {store.name}: no run has written here yet; start one: batchrun run") from error
+    if told["state"] == "running" and not store.is_held():
         told["state"] = "killed"
-    told["success"] = folder.success.exists()
+    told["success"] = store.exists(SUCCESS)
     return told
 
 

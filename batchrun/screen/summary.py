@@ -7,6 +7,7 @@ from typing import Any
 from batchrun.lanes.pool import Pool
 from batchrun.screen.answers import Allowed, answers_record, answers_text
 from batchrun.screen.estimates import InputErrors, estimates_text
+from batchrun.screen.printable import in_one_line
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 
@@ -17,7 +18,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 
 def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{summary['reason']} (exit {summary['exit_code']})"
+    yield f"{in_one_line(summary['reason'])} (exit {summary['exit_code']})"
     by_status = ", ".join(f"{rows:,} {status}" for status, rows in sorted(summary["by_status"].items()))
     resumed = f"; {summary['resumed']:,} were done before" if summary["resumed"] else ""
     yield f"  rows      {summary['rows']:,}: {by_status or 'none'}{resumed}"
@@ -32,15 +33,18 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield from _lane_table(summary["lanes"])
     if summary["faults"]:
         faults = ", ".join(f"{count:,} {code}" for code, count in summary["faults"].items())
-        yield f"  faults    {faults}"
+        yield f"  faults    {in_one_line(faults)}"
     for example in summary["examples"]:
         told = f": {example['message'][:160]}" if example["message"] else ""
         found = f"{example['rows']:,} × {example['error_code']}, such as row {example['row']}"
-        yield f"  {example['status']:<12}{found}{told}"
+        yield f"  {example['status']:<12}{in_one_line(found + told)}"
+    for sink in summary.get("sinks", ()):
+        behind = f", {sink['outstanding']:,} outstanding" if sink["outstanding"] else ""
+        yield f"  sink        {sink['name']}: {sink['delivered']:,} parts delivered{behind}"
     if summary.get("emulated"):
         yield "  note        the answers are an emulator's, made up; no real run will go on with this output"
     for note in summary.get("notes", ()):
-        yield f"  note        {note}"
+        yield f"  note        {in_one_line(note)}"
 
 
 def _lane_table(lanes: list[Mapping[str, Any]]) -> Iterator[str]:

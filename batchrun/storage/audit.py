@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +14,7 @@ from batchrun.records import Totals, Usage
 from batchrun.storage.part_facts import AGAIN, proven_facts
 from batchrun.storage.ranges import Range
 from batchrun.storage.source import RowBatch
+from batchrun.storage.store import Store
 
 ROWS_AT_A_TIME = 256
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -52,29 +52,34 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What is wrong with a part, and its sums where nothing is."""
+    """What is wrong with a part, and its sums and digest where nothing is."""
 
     wrong: list[str] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
+    digest: str | None = None
 
 
-def audit_part(path: Path, of: Range, expected: Expected) -> Audit:
+def audit_part(store: Store, of: Range, expected: Expected) -> Audit:
     """Check a part from its bytes to its last row; the first thing found wrong ends the audit of it."""
     try:
-        facts = proven_facts(path)
+        facts = proven_facts(store, of.part)
     except StorageError as error:
         return Audit([str(error)])
+    path = store.where(of.part)
     strangeness = facts.strangeness(of, expected.run_id)
     if strangeness is not None:
         return Audit([f"{path}: {strangeness}"])
     if facts.emulated != expected.emulated:
         return Audit([f"{path}: emulated is {facts.emulated}, the manifest says {expected.emulated}; {AGAIN}"])
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True) as file:
+        with (
+            store.open(of.part) as opened,
+            pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 16, page_checksum_verification=True) as file,
+        ):
             wrong = _audit_rows(file, of, expected, facts.totals)
     except (OSError, pa.ArrowException) as error:
         wrong = f"cannot be decoded: {error}; {AGAIN}"
-    return Audit([f"{path}: {wrong}"]) if wrong else Audit(totals=facts.totals)
+    return Audit([f"{path}: {wrong}"]) if wrong else Audit(totals=facts.totals, digest=facts.digest)
 
 
 def _audit_rows(file: pq.ParquetFile, of: Range, expected: Expected, told: Totals) -> str | None:

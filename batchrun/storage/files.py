@@ -2,20 +2,18 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, text: str, *, sync: bool = True) -> None:
-    """Replace `path` by a file that holds `text`; without `sync` a power cut may bring the old one back.
-
-    A lone surrogate in `text` is written as the escape that JSON has for it.
-    """
+def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace `path` by a file that holds `content`; without `sync` a power cut may bring the old one back."""
     beside = beside_of(path)
     try:
-        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        with named(beside), beside.open("wb") as file:
+            file.write(content)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
@@ -27,14 +25,25 @@ def write_atomically(path: Path, text: str, *, sync: bool = True) -> None:
         sync_folder(path.parent)
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Give errors that name no file the name of `path`: those of descriptors have none, and Arrow's hide the reason."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
 def beside_of(path: Path) -> Path:
     """Return where the next content of `path` is written; a kill may leave it there."""
     return path.with_name(f".{path.name}.new")
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, sync: bool = True) -> None:
-    """Replace `path` by a JSON file."""
-    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n", sync=sync)
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return `content` as JSON for people and programs; a lone surrogate in it as the escape that JSON has for it."""
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,25 +1,31 @@
-"""An output folder's layout, and how a run takes it over: new, resumed, or moved aside for a fresh start."""
+"""An output in a folder of this machine."""
 
+import os
 import shutil
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Hashable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import pyarrow as pa
 
 from batchrun.errors import InputError, StorageError
-from batchrun.storage.files import beside_of, sync_folder
-from batchrun.storage.manifest import Manifest, check_identity, read_manifest
-from batchrun.storage.ranges import Ranges
-from batchrun.storage.source import SourceFile
+from batchrun.storage.files import beside_of, sync_folder, write_atomically
+from batchrun.storage.lock import FolderLock, is_held
+from batchrun.storage.store import MANIFEST, STATUS, SUCCESS, SUMMARY, Hold
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Where everything lies in an output folder."""
+    """Where everything lies in an output folder; a Store."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's path."""
+        return str(self.path)
 
     @property
     def data(self) -> Path:
@@ -39,12 +45,12 @@ class Folder:
     @property
     def manifest(self) -> Path:
         """What the output belongs to."""
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     @property
     def success(self) -> Path:
         """Written last, when every row has its result and few enough of them are not ok."""
-        return self.path / "_SUCCESS"
+        return self.path / SUCCESS
 
     @property
     def lock(self) -> Path:
@@ -54,12 +60,17 @@ class Folder:
     @property
     def status(self) -> Path:
         """The state of a run, every second."""
-        return self.path / "status.json"
+        return self.path / STATUS
 
     @property
     def summary(self) -> Path:
         """What the last run printed with --json."""
-        return self.path / "summary.json"
+        return self.path / SUMMARY
+
+    @property
+    def remote(self) -> bool:
+        """Nothing here goes over a network."""
+        return False
 
     def make(self) -> None:
         """Make the folders.
@@ -73,12 +84,77 @@ class Folder:
                     f"output.path {self.path}: holds files and no batchrun manifest ({strangers}); "
                     "choose an empty or new folder"
                 )
+            missing = [one for one in self.path.parents if not one.exists()]
             for folder in (self.path, self.data, self.wal, self.tmp):
                 folder.mkdir(parents=True, exist_ok=True)
+            if not self.manifest.exists():  # a name is safe once the folder that it stands in is synced
+                for folder in (self.path, *missing):
+                    with suppress(PermissionError):  # a folder that may be entered and not read
+                        sync_folder(folder.parent)
         except OSError as error:
             raise StorageError(f"output.path {self.path}: {error.strerror}: {error.filename}") from error
 
-    def move_aside(self) -> Path | None:
+    def hold(self) -> AbstractContextManager[Hold]:
+        """Return the lock, to be entered; LockedError then if another run holds the folder."""
+        return FolderLock(self.lock)
+
+    def is_held(self) -> bool:
+        """Tell whether a run holds the folder now."""
+        return is_held(self.lock)
+
+    def where(self, name: str) -> str:
+        """Return an object's path."""
+        return str(self.path / name)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether an object is there."""
+        return (self.path / name).exists()
+
+    def read(self, name: str) -> bytes:
+        """Return an object's content; FileNotFoundError if it is not there."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, content: bytes, *, sync: bool = True) -> None:
+        """Replace an object; without `sync` a power cut may bring the old one back."""
+        write_atomically(self.path / name, content, sync=sync)
+
+    def remove(self, name: str) -> None:
+        """Remove an object that may be there."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def names(self, folder: str) -> Mapping[str, Hashable]:
+        """Return all that lies in a folder of the output by name, with inode, time of change and size."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                told = {entry.name: entry.stat() for entry in entries}
+        except FileNotFoundError:
+            return {}
+        return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in told.items()}
+
+    def open(self, name: str) -> pa.NativeFile:
+        """Open an object for random reads."""
+        return pa.OSFile(self.where(name))
+
+    def publish(self, beside: Path, name: str) -> None:
+        """Make a whole and synced file of `tmp` the object `name`, also in place of one that is there."""
+        final = self.path / name
+        beside.rename(final)
+        sync_folder(final.parent)
+
+    def adopt(self, run_id: str) -> None:
+        """Do nothing: the folder has one run's logs only."""
+
+    def fetch_logs(self) -> None:
+        """Do nothing: the logs are here."""
+
+    def flush_logs(self, names: Collection[str]) -> None:
+        """Do nothing: the logs are here."""
+
+    def remove_log(self, name: str) -> None:
+        """Remove a log whose part is there."""
+        (self.wal / name).unlink(missing_ok=True)
+
+    def move_aside(self) -> str | None:
         """Move an earlier output out of the way, deleting nothing; return where it went.
 
         The manifest goes last: whatever a kill leaves here is still the old output, and its logs are never taken for
@@ -96,13 +172,16 @@ class Folder:
             for entry in sorted(self.path.iterdir(), key=lambda entry: (entry == self.manifest, entry)):
                 if entry != self.lock:
                     entry.rename(aside / entry.name)
-            sync_folder(self.path)
+            for folder in (aside, aside.parent, self.path):  # the new names before the old ones go
+                sync_folder(folder)
         except OSError as error:
             raise StorageError(f"--fresh: cannot move {self.path} to {aside}: {error.strerror}") from error
-        return aside
+        return str(aside)
 
     def clear_tmp(self) -> None:
-        """Remove what a killed run left half written."""
+        """Remove what a killed run left half written; behind a link, the files would be somebody else's."""
+        if self.tmp.is_symlink():
+            raise StorageError(f"{self.tmp}: is a link; remove it, the next start makes a folder of its own")
         for entry in self.tmp.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
@@ -115,37 +194,3 @@ class Folder:
         strangers = [entry.name for entry in self.path.iterdir() if entry.name not in ours]
         inside = [entry for folder in (self.data, self.wal, self.tmp) for entry in folder.glob("*")]
         return sorted(strangers) + sorted(str(entry.relative_to(self.path)) for entry in inside)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a run says of the output that it wants to write."""
-
-    job: str
-    identity: Mapping[str, Any]
-    files: Sequence[SourceFile]
-    rows: int  # of the input, or of its first rows where the job is limited
-    rows_per_part: int
-    regions: Sequence[str]
-
-
-def take_over(folder: Folder, claim: Claim) -> Manifest:
-    """Return the manifest of the output as this run goes on with it, written where it is new or has grown.
-
-    Raises InputError naming what differs if the output belongs to another job.
-    """
-    if not folder.manifest.exists():
-        manifest = Manifest(
-            uuid.uuid4().hex, claim.job, claim.identity, tuple(claim.files), (claim.rows,), tuple(sorted(claim.regions))
-        )
-        manifest.write(folder.manifest)
-        return manifest
-    old = read_manifest(folder.manifest)
-    check_identity(folder.path, old, claim.identity, claim.files)
-    ranges = Ranges(old.stretches, claim.rows_per_part).extended_to(claim.rows)
-    manifest = replace(old, stretches=tuple(ranges.stretches), files=tuple(claim.files)).with_regions(claim.regions)
-    if manifest != old:
-        if manifest.stretches != old.stretches:
-            folder.success.unlink(missing_ok=True)
-        manifest.write(folder.manifest)
-    return manifest

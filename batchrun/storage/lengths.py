@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.storage.ranges import Range, Ranges
+from batchrun.storage.store import Store
 from batchrun.storage.wal import LATEST, Replay
 
 
-def latest_lengths(data: Path, ranges: Ranges, log_of: Callable[[Range], Replay | None]) -> Iterator[int]:
+def latest_lengths(store: Store, ranges: Ranges, log_of: Callable[[Range], Replay | None]) -> Iterator[int]:
     """Yield the lengths of at least the LATEST answers [tokens], the oldest first, or of all where there are fewer.
 
     The last ranges count as the latest; of their parts one column is read, and few row groups.
@@ -22,19 +22,19 @@ def latest_lengths(data: Path, ranges: Ranges, log_of: Callable[[Range], Replay 
         if wanted <= 0:
             break
         log = log_of(of)
-        piece = list(log.lengths) if log is not None else _of_part(data / of.part_name, of, wanted)
+        piece = list(log.lengths) if log is not None else _of_part(store, of, wanted)
         pieces.append(piece)
         wanted -= len(piece)
     return chain.from_iterable(reversed(pieces))
 
 
-def _of_part(path: Path, of: Range, wanted: int) -> list[int]:
+def _of_part(store: Store, of: Range, wanted: int) -> list[int]:
     """Return the lengths of a part's last answers, none if it cannot be read: what is learnt is no result."""
-    if not of.rows or not path.exists():
+    if not of.rows or not store.exists(of.part):
         return []
     pieces: list[list[int]] = []
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with store.open(of.part) as opened, pq.ParquetFile(opened, pre_buffer=False) as file:
             for group in reversed(range(file.num_row_groups)):
                 if wanted <= 0:
                     break

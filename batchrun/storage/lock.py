@@ -44,6 +44,14 @@ class FolderLock:
         self._descriptor = descriptor
         return self
 
+    @property
+    def lost(self) -> str | None:
+        """None: the kernel keeps the lock for as long as the process lives."""
+        return None
+
+    def renew(self) -> None:
+        """Do nothing: the lock is ours."""
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

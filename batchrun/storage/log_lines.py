@@ -34,12 +34,41 @@ def content_of(line: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def sent_line(row: int, worst_usd: float) -> bytes:
+    """Return the line that says that a call for `row` goes out and may cost up to `worst_usd`."""
+    return line_of(b'{"sent":%d,"usd":%.9f}' % (row, worst_usd))
+
+
+def unsettled_line(row: int, worst_usd: float) -> bytes:
+    """Return the line that says that a call for `row` ended unknown and may have been billed up to `worst_usd`."""
+    return line_of(b'{"unsettled":%d,"usd":%.9f}' % (row, worst_usd))
+
+
+def paid_line(row: int, spent_usd: float) -> bytes:
+    """Return the line that says what an answer for `row` cost that is not its last."""
+    return line_of(b'{"paid":%d,"usd":%.9f}' % (row, spent_usd))
+
+
+def again_line(digest: str) -> bytes:
+    """Return the line that says which part the log was made from, to send some of its rows again."""
+    return line_of(b'{"again":"%s"}' % digest.encode())
+
+
+def earlier_line(outcome: Outcome) -> bytes:
+    """Return the line that holds an outcome which is to be replaced by a better one."""
+    return _outcome_line(b"earlier", outcome)
+
+
 def outcome_line(outcome: Outcome) -> bytes:
     """Return the line that holds a row's outcome."""
+    return _outcome_line(b"outcome", outcome)
+
+
+def _outcome_line(kind: bytes, outcome: Outcome) -> bytes:
     values = list(_values(outcome))
     usage = outcome.usage
     values[_USAGE] = (usage.input, usage.output, usage.cache_read, usage.cache_write)
-    return line_of(b'{"outcome":%s}' % _encode(values).encode())
+    return line_of(b'{"%s":%s}' % (kind, _encode(values).encode()))
 
 
 def outcome_of(values: Sequence[Any]) -> Outcome:

@@ -52,7 +52,7 @@ class OpenRange:
         """
         spooled = self._spool.batches() if self._spool is not None else ()
         write_part(target, self.range, self.log.totals, self.log.outcomes(), spooled)
-        (self._wal / self.range.log_name).unlink(missing_ok=True)
+        target.store.remove_log(self.range.log_name)
         if self._spool is not None:
             self._spool.remove()
         self.close()

@@ -1,20 +1,23 @@
 """The output folder of a run: which rows are done, where outcomes go, and which ranges are ready to become parts."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from batchrun.errors import StorageError
-from batchrun.records import Outcome, Status, Totals
+from batchrun.records import Outcome, Spent, Status, Totals
+from batchrun.storage.files import sync_folder
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
 from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
-from batchrun.storage.ranges import SPOOL_SUFFIX, Range, Ranges, spans
+from batchrun.storage.ranges import DATA, SPOOL_SUFFIX, Range, Ranges, spans
 from batchrun.storage.sums import Sums
+from batchrun.storage.wal import made_from
 
+READERS = 16  # of parts at once, over a network
 MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
 
 
@@ -34,25 +37,24 @@ class Output:
     Done means: in a part, or in a log. Nothing is kept in memory but a few bytes a row of the open ranges.
     """
 
-    def __init__(self, target: Target, wal: Path, ranges: Ranges, kept: pa.Schema) -> None:
-        """Open the folder of `target`; `kept` are the input columns that parts carry over, perhaps none.
+    def __init__(self, target: Target, ranges: Ranges, kept: pa.Schema) -> None:
+        """Open the store of `target`; `kept` are the input columns that parts carry over, perhaps none.
 
         Raises StorageError if a part is not of this run.
         """
         self.target = target
         self.ranges = ranges
         self._sums = Sums()
-        self._wal = wal
+        self._wal = target.store.wal
         self._kept = kept
         self._open: dict[int, OpenRange] = {}
         self._done: set[int] = set()
-        self._paid: dict[int, float] = {}  # rows without an outcome [USD]
         self._on_complete: Callable[[Range], None] | None = None
         self.found = self._look()
 
     def __repr__(self) -> str:
         return (
-            f"Output({self.target.data.parent}, {len(self._done)} of {len(self.ranges)} parts, {len(self._open)} open)"
+            f"Output({self.target.store.name}, {len(self._done)} of {len(self.ranges)} parts, {len(self._open)} open)"
         )
 
     @property
@@ -120,16 +122,15 @@ class Output:
         """Note what an answer for `row` cost that is not its last; its outcome's cost will contain it."""
         self._open[self.range_of(row).number].log.paid(row, spent_usd)
         self._sums.unsettled_usd += spent_usd
-        self._paid[row] = self.paid_for(row) + spent_usd
 
-    def paid_for(self, row: int) -> float:
-        """Return what was paid for certain for a row that has no outcome yet [USD]."""
-        return self._paid.get(row, 0.0)
+    def spent(self, row: int) -> Spent:
+        """Return what a row that has no outcome yet had for certain."""
+        return self._open[self.range_of(row).number].log.spent(row)
 
     def latest_lengths(self) -> Iterator[int]:
         """Yield the lengths of the latest answers that logs and parts hold [tokens], the oldest of them first."""
         return latest_lengths(
-            self.target.data,
+            self.target.store,
             self.ranges,
             lambda of: self._open[of.number].log.replay if of.number in self._open else None,
         )
@@ -137,9 +138,12 @@ class Output:
     def record(self, outcome: Outcome) -> None:
         """Write a row's outcome to its log; on return it outlives the process."""
         one = self._open[self.range_of(outcome.row).number]
+        spent = one.log.spent(outcome.row)
+        if outcome.stop_reason is None and (earlier := one.log.earlier(outcome.row)) is not None:
+            outcome = _no_better(earlier, outcome)
         one.log.append(outcome)
         self._sums.add(outcome)
-        self._sums.unsettled_usd -= self._paid.pop(outcome.row, 0.0)
+        self._sums.unsettled_usd -= spent.usd
         self._tell_if_complete(one)
 
     def write_part(self, of: Range) -> None:
@@ -154,6 +158,25 @@ class Output:
         self._done.add(of.number)
         del self._open[of.number]
 
+    @property
+    def unsynced(self) -> bool:
+        """Tell whether a power cut could take outcomes; a kill never does."""
+        return any(one.log.unsynced for one in list(self._open.values()))  # a thread removes what became a part
+
+    def sync(self) -> None:
+        """Bring all logs to the disk; meant for a thread beside the event loop.
+
+        Raises OSError if the disk did not take one.
+        """
+        for one in list(self._open.values()):
+            if one.log.unsynced:
+                one.log.sync()
+        sync_folder(self._wal)
+
+    def flush(self) -> None:
+        """Copy what was appended to the logs to where another machine finds it; meant for a thread."""
+        self.target.store.flush_logs([one.range.log_name for one in list(self._open.values())])
+
     def close(self) -> None:
         """Close the logs of ranges that did not become parts; they stay for the next start."""
         for one in self._open.values():
@@ -163,36 +186,46 @@ class Output:
     def _look(self) -> Found:
         """List the parts, and replay the logs of the ranges that have none."""
         torn = in_flight = 0
-        parts = {path.name for path in self.target.data.iterdir()}
+        began: list[Range] = []
+        parts = self.target.store.names(DATA)
         left = {path.name: path for path in self._wal.iterdir()}
+        facts_of = self._read_parts([of for of in self.ranges if of.part_name in parts and of.rows])
         for of in self.ranges:
             log_path = self._wal / of.log_name
-            if of.part_name in parts and of.rows:
-                self._sums.add_totals(self._own_part(of).totals)
+            if facts := facts_of.get(of.number):
+                if log_path.name in left and made_from(log_path) == facts.digest:
+                    began.append(of)  # some of its rows are sent again
+                    continue
+                self._sums.add_totals(facts.totals)
                 self._done.add(of.number)
                 if log_path.name in left:  # a kill between rename and removal left it
-                    log_path.unlink()
+                    self.target.store.remove_log(log_path.name)
             elif not of.rows:
                 # Anew at every start: an input that had no columns either may have got some since.
                 write_part(self.target, of, Totals(), (), ())
                 self._done.add(of.number)
             elif log_path.name in left:
-                log = self._opened(of).log
-                self._sums.add_totals(log.totals)
-                self._paid.update(log.replay.paid)
-                torn += log.replay.torn_lines
-                in_flight += len(log.replay.in_flight)
+                began.append(of)
+        for of in began:
+            log = self._opened(of).log
+            self._sums.add_totals(log.totals)
+            torn += log.replay.torn_lines
+            in_flight += len(log.replay.in_flight)
         for name, path in left.items():
             if name.endswith(SPOOL_SUFFIX):
                 path.unlink()
         return Found(len(self._done), self._sums.rows, torn, in_flight)
 
+    def _read_parts(self, some: Sequence[Range]) -> dict[int, PartFacts]:
+        """Return what parts say of themselves, by number; over a network many are asked at once."""
+        with ThreadPoolExecutor(READERS if self.target.store.remote else 1) as pool:
+            return {facts.number: facts for facts in pool.map(self._own_part, some)}
+
     def _own_part(self, of: Range) -> PartFacts:
-        path = self.target.data / of.part_name
-        facts = read_facts(path)
+        facts = read_facts(self.target.store, of.part)
         strangeness = facts.strangeness(of, self.target.run_id)
         if strangeness is not None:
-            raise StorageError(f"{path}: {strangeness}")
+            raise StorageError(f"{self.target.store.where(of.part)}: {strangeness}")
         return facts
 
     def _opened(self, of: Range) -> OpenRange:
@@ -203,3 +236,17 @@ class Output:
     def _tell_if_complete(self, one: OpenRange) -> None:
         if one.becomes_complete() and self._on_complete is not None:
             self._on_complete(one.range)
+
+
+def _no_better(earlier: Outcome, outcome: Outcome) -> Outcome:
+    """Return what a row keeps that was sent again and got no answer: the one it had, since that was paid for."""
+    if earlier.stop_reason is None:
+        return outcome
+    return replace(
+        earlier,
+        cost_usd=outcome.cost_usd,
+        attempts=outcome.attempts,
+        error_code=outcome.error_code,
+        error_message=outcome.error_message,
+        finished_at=outcome.finished_at,
+    )

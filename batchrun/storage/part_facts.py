@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from batchrun.errors import StorageError
 from batchrun.records import Totals, Usage
 from batchrun.storage.ranges import Range
+from batchrun.storage.store import Store
 
 AGAIN = "move it away and run again to have its rows sent again"
 KEY = b"batchrun"  # in the footer's key-value metadata
@@ -52,32 +53,34 @@ class PartFacts:
         )
 
 
-def read_facts(path: Path) -> PartFacts:
+def read_facts(store: Store, part: str) -> PartFacts:
     """Read what a part says of itself; only its footer is read.
 
-    Raises StorageError if the file is no part.
+    Raises StorageError if the object is no part.
     """
     try:
-        return _facts(_told(path))
+        with store.open(part) as file:
+            return _facts(_told(file))
     except NOT_A_PART as error:
-        raise _no_part(path, error) from error
+        raise _no_part(store.where(part), error) from error
 
 
-def proven_facts(path: Path) -> PartFacts:
+def proven_facts(store: Store, part: str) -> PartFacts:
     """Read what a part says of itself, and prove its bytes.
 
-    Raises StorageError if the file is no part, or not the bytes that were written.
+    Raises StorageError if the object is no part, or not the bytes that were written.
     """
     try:
-        told = _told(path)
-        facts = _facts(told)
-        with path.open("rb") as file:
+        with store.open(part) as file:
+            told = _told(file)
+            facts = _facts(told)
             digest = _digest(file, _place(file, told))
     except NOT_A_PART as error:
-        raise _no_part(path, error) from error
+        raise _no_part(store.where(part), error) from error
     if digest != facts.digest:
         raise StorageError(
-            f"{path}: damaged: its bytes have digest {digest:.12}…, written was {facts.digest:.12}…; {AGAIN}"
+            f"{store.where(part)}: damaged: its bytes have digest {digest:.12}…, "
+            f"written was {facts.digest:.12}…; {AGAIN}"
         )
     return facts
 
@@ -93,10 +96,14 @@ def sign(path: Path, facts: PartFacts) -> None:
         os.fsync(file.fileno())
 
 
-def _told(path: Path) -> bytes:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        told: bytes = (file.metadata.metadata or {})[KEY]
-        return told
+def facts_in(file: pq.ParquetFile) -> PartFacts:
+    """Read what an open part says of itself; what is no part raises one of NOT_A_PART."""
+    return _facts((file.metadata.metadata or {})[KEY])
+
+
+def _told(file: pa.NativeFile) -> bytes:
+    told: bytes = (pq.read_metadata(file).metadata or {})[KEY]
+    return told
 
 
 def _facts(told: bytes) -> PartFacts:
@@ -105,7 +112,7 @@ def _facts(told: bytes) -> PartFacts:
     return PartFacts(**content, totals=Totals(**{**totals, "usage": Usage(**totals["usage"])}))
 
 
-def _place(file: BinaryIO, told: bytes) -> int:
+def _place(file: BinaryIO | pa.NativeFile, told: bytes) -> int:
     """Return where the digest stands [bytes from the start].
 
     Only the footer is searched, from its end and for the whole text with its run id: Thrift writes the key-value
@@ -120,7 +127,7 @@ def _place(file: BinaryIO, told: bytes) -> int:
     return start + place + inside + len(_BEFORE)
 
 
-def _digest(file: BinaryIO, place: int) -> str:
+def _digest(file: BinaryIO | pa.NativeFile, place: int) -> str:
     """Hash the file with the digest at `place` read as zeros."""
     digest = hashlib.sha256()
     file.seek(0)
@@ -135,6 +142,6 @@ def _digest(file: BinaryIO, place: int) -> str:
     return digest.hexdigest()
 
 
-def _no_part(path: Path, error: Exception) -> StorageError:
+def _no_part(path: str, error: Exception) -> StorageError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return StorageError(f"{path}: not a part of a batchrun output: {reason}; {AGAIN}")

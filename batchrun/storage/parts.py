@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.records import Outcome, Totals
-from batchrun.storage.files import sync_folder
+from batchrun.storage.files import named
 from batchrun.storage.part_facts import KEY, PartFacts, sign
 from batchrun.storage.ranges import Range
 from batchrun.storage.schema import FEW_VALUES, RESULT, result_columns
+from batchrun.storage.store import Store
 
 ROW_GROUP_BYTES = 4_000_000  # plain; a reader of the result needs no more memory than a few of these
 ROWS_PER_CHUNK = 256
@@ -24,8 +24,7 @@ STATISTICS = ["row", "status"]
 class Target:
     """Where parts go and what all of them share."""
 
-    data: Path
-    tmp: Path
+    store: Store
     schema: pa.Schema
     run_id: str
     emulated: bool
@@ -33,32 +32,31 @@ class Target:
 
 def write_part(
     target: Target, of: Range, totals: Totals, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]
-) -> Path:
+) -> None:
     """Stream a range's outcomes, in row order, into its part; it appears in data/ whole and synced, or not at all.
 
     Raises OSError if it cannot be written; nothing of it is left then.
     """
-    beside, final = target.tmp / of.part_name, target.data / of.part_name
+    beside = target.store.tmp / of.part_name
     facts = PartFacts(of.number, of.first_row, of.last_row, target.run_id, target.emulated, totals)
     try:
-        with pq.ParquetWriter(
-            beside,
-            target.schema,
-            compression="zstd",
-            use_dictionary=FEW_VALUES,
-            write_statistics=STATISTICS,
-            write_page_checksum=True,
-        ) as writer:
-            for table in _row_groups(target.schema, outcomes, kept):
-                writer.write_table(table, row_group_size=table.num_rows)
-            writer.add_key_value_metadata({KEY.decode(): facts.to_json()})
-        sign(beside, facts)
-        beside.rename(final)
+        with named(beside):
+            with pq.ParquetWriter(
+                beside,
+                target.schema,
+                compression="zstd",
+                use_dictionary=FEW_VALUES,
+                write_statistics=STATISTICS,
+                write_page_checksum=True,
+            ) as writer:
+                for table in _row_groups(target.schema, outcomes, kept):
+                    writer.write_table(table, row_group_size=table.num_rows)
+                writer.add_key_value_metadata({KEY.decode(): facts.to_json()})
+            sign(beside, facts)
+        target.store.publish(beside, of.part)
     except BaseException:
         beside.unlink(missing_ok=True)  # on a full disk, half a part would keep the log from growing
         raise
-    sync_folder(target.data)
-    return final
 
 
 def _row_groups(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+DATA = "data"  # the folder of an output with its parts, and nothing else
 SPOOL_SUFFIX = ".kept.arrow"
 
 
@@ -29,6 +30,11 @@ class Range:
     def part_name(self) -> str:
         """Return the file name of its part."""
         return f"part-{self.number:06d}.parquet"
+
+    @property
+    def part(self) -> str:
+        """Return the name of its part among the objects of the output."""
+        return f"{DATA}/{self.part_name}"
 
     @property
     def log_name(self) -> str:
@@ -67,6 +73,10 @@ class Ranges:
     def containing(self, row: int) -> Range:
         """Return the range that `row` lies in."""
         return self._all[bisect_right(self._firsts, row) - 1]
+
+    def meeting(self, first_row: int, stop_row: int) -> list[Range]:
+        """Return the ranges that hold any of the rows `first_row` to `stop_row` (exclusive)."""
+        return [one for one in self._all if one.first_row < stop_row and one.stop_row > first_row]
 
     @property
     def rows(self) -> int:

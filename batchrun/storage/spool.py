@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from batchrun.storage.files import named
+
 
 class Spool:
     """Appends batches of carried-over columns, and gives them back in order."""
@@ -16,18 +18,21 @@ class Spool:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.rows = 0
         self._path = path
-        self._file = pa.OSFile(str(path), mode="wb")
-        self._writer = pa.ipc.new_stream(self._file, schema)
+        with named(path):
+            self._file = pa.OSFile(str(path), mode="wb")
+            self._writer = pa.ipc.new_stream(self._file, schema)
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Add the next rows."""
-        self._writer.write_batch(batch)
+        with named(self._path):
+            self._writer.write_batch(batch)
         self.rows += batch.num_rows
 
     def finish(self) -> None:
         """End the file; nothing is appended afterwards."""
-        self._writer.close()
-        self._file.close()
+        with named(self._path):
+            self._writer.close()
+            self._file.close()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order."""

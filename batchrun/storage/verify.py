@@ -7,13 +7,14 @@ import pyarrow.parquet as pq
 
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.audit import Carried, Expected, audit_part
-from batchrun.storage.folder import Folder
-from batchrun.storage.manifest import Manifest, file_differences, read_manifest
-from batchrun.storage.ranges import Range, Ranges
+from batchrun.storage.changes import input_changes
+from batchrun.storage.manifest import Manifest, read_manifest
+from batchrun.storage.ranges import DATA, Range, Ranges
 from batchrun.storage.schema import result_schema, stored_schema
 from batchrun.storage.source import Source, duplicate_ids
+from batchrun.storage.store import MANIFEST, SUCCESS, Store
 from batchrun.storage.sums import Sums
-from batchrun.storage.wal import read_log
+from batchrun.storage.wal import made_from, read_log
 
 SPANS_SHOWN = 20
 
@@ -21,7 +22,7 @@ Allows = Callable[[int, int], bool]
 
 
 def verify(
-    folder: Folder, source: Source, rows: int, id_column: str | None = None, allows: Allows | None = None
+    store: Store, source: Source, rows: int, id_column: str | None = None, allows: Allows | None = None
 ) -> list[str]:
     """Return what is wrong with an output that should hold a result for each of the input's first `rows` rows.
 
@@ -29,40 +30,41 @@ def verify(
     ok, of so many in all, let a run end well; without it a missing _SUCCESS is no fault. While a run is going on,
     the list is what that run has still to do.
     """
-    if not folder.manifest.exists():
-        return [f"{folder.path}: no manifest.json, so no run has written here: run the job first"]
+    if not store.exists(MANIFEST):
+        return [f"{store.name}: no manifest.json, so no run has written here: run the job first"]
     lines: list[str] = []
     try:
-        for line in _Verification(folder, read_manifest(folder.manifest), source).lines(rows, id_column, allows):
+        for line in _Verification(store, read_manifest(store), source).lines(rows, id_column, allows):
             lines.append(line)  # noqa: PERF402 -- what was found before an error counts too
     except (InputError, StorageError) as error:
         lines.append(str(error))
     except OSError as error:
-        lines.append(f"{error.filename or folder.path}: {error.strerror or error}")
+        lines.append(f"{error.filename or store.name}: {error.strerror or error}")
     return lines
 
 
 class _Verification:
     """One walk over an output and its input."""
 
-    def __init__(self, folder: Folder, manifest: Manifest, source: Source) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, manifest: Manifest, source: Source) -> None:
+        self._store = store
+        store.adopt(manifest.run_id)
         self._manifest = manifest
         self._source = source
         self._ranges = Ranges(manifest.stretches, manifest.identity["output.rows_per_part"])
-        self._names = {path.name for path in folder.data.iterdir()} if folder.data.is_dir() else set()
+        self._names = store.names(DATA)
         self._sums = Sums()
         self._lacking: list[tuple[int, int]] = []
 
     def lines(self, rows: int, id_column: str | None, allows: Allows | None) -> Iterator[str]:
         """Yield what is wrong: the input, the parts, the rows without a result, ids, foreign files, _SUCCESS."""
-        changed = file_differences(self._manifest.files, self._source.files)
+        changed = input_changes(self._manifest, self._source)
         yield from changed
         own_id = self._manifest.identity.get("input.id")
         if own_id != id_column:
             yield f"input.id is {id_column!r}, the output was written with {own_id!r}"
         complete = True
-        for line in self._parts(self._expected(input_changed=bool(changed))):
+        for line in self._parts(self._expected(input_changed=bool(changed or self._manifest.accepted))):
             complete = False
             yield line
         yield from self._foreign()
@@ -70,8 +72,8 @@ class _Verification:
         if rows > self._ranges.rows:
             limit = self._ranges.rows
             yield (
-                f"rows {limit:,} to {rows - 1:,} have no result: the last run was limited to {limit:,} rows; "
-                f"run again without a limit, or verify with --limit {limit}"
+                f"rows {limit:,} to {rows - 1:,} have no result: the last run took on {limit:,} rows; "
+                f"run again, without a limit, or verify with --limit {limit}"
             )
         if id_column is not None and (faults := duplicate_ids(self._source, id_column)):
             yield f"input.id {id_column!r}: {faults}"
@@ -92,7 +94,8 @@ class _Verification:
         """Return the schema of the first part that has one, so that the others are held against it."""
         for name in sorted(self._names):
             try:
-                return pq.read_schema(self._folder.data / name)
+                with self._store.open(f"{DATA}/{name}") as file:
+                    return pq.read_schema(file)
             except (OSError, pa.ArrowException):
                 continue
         return result_schema([])
@@ -101,21 +104,23 @@ class _Verification:
         """Audit the parts; yield what is wrong with them and which rows lack a result."""
         lacking: list[tuple[int, int]] = []
         for of in self._ranges:
-            path = self._folder.data / of.part_name
             if of.part_name in self._names:
-                audit = audit_part(path, of, expected)
+                audit = audit_part(self._store, of, expected)
                 yield from audit.wrong
                 self._sums.add_totals(audit.totals)
-            elif (self._folder.wal / of.log_name).exists():
+                log = self._store.wal / of.log_name
+                if audit.digest is not None and log.exists() and made_from(log) == audit.digest:
+                    yield f"{self._unfinished(of)}; until then the part of before stands"
+            elif (self._store.wal / of.log_name).exists():
                 yield self._unfinished(of)
             elif not of.rows:
-                yield f"{path}: missing: run again to have the empty part written"
+                yield f"{self._store.where(of.part)}: missing: run again to have the empty part written"
             else:
                 lacking.append((of.first_row, of.stop_row))
         yield from _rows_lacking(lacking)
 
     def _unfinished(self, of: Range) -> str:
-        log = read_log(self._folder.wal / of.log_name, of)
+        log = read_log(self._store.wal / of.log_name, of)
         torn = f", {log.torn_lines} torn lines" if log.torn_lines else ""
         return (
             f"part {of.number} is not written yet: {log.sums.rows:,} of {of.rows:,} rows "
@@ -123,19 +128,19 @@ class _Verification:
         )
 
     def _foreign(self) -> Iterator[str]:
-        for name in sorted(self._names - {of.part_name for of in self._ranges}):
-            path = self._folder.data / name
+        for name in sorted(self._names.keys() - {of.part_name for of in self._ranges}):
+            path = self._store.where(f"{DATA}/{name}")
             yield f"{path}: is no part of this output, yet readers of the folder take it: move it away"
 
     def _success(self, allows: Allows | None, *, complete: bool) -> Iterator[str]:
-        mark = self._folder.success
+        mark, there = self._store.where(SUCCESS), self._store.exists(SUCCESS)
         rows, not_ok = self._sums.rows, self._sums.rows - self._sums.by_status.get("ok", 0)
         allowed = allows is None or allows(not_ok, rows)
-        if mark.exists() and not complete:
+        if there and not complete:
             yield f"{mark}: is there although results are missing or wrong: run again once that is put right"
-        elif mark.exists() and not allowed:
+        elif there and not allowed:
             yield f"{mark}: is there although {not_ok:,} of {rows:,} rows are not ok, above limits.max_failed"
-        elif complete and allowed and allows is not None and not mark.exists():
+        elif complete and allowed and allows is not None and not there:
             yield f"{mark}: missing although every row has its result: run again to have it written"
 
 

@@ -1,21 +1,24 @@
 """The write-ahead log of one range: a line per call sent and per outcome, so that a killed run loses neither.
 
 `sent` lines come before a call goes out, with the most that it may cost; `unsettled` lines say that a call's end stays
-unknown; `paid` lines what an answer cost that is not the row's last; an `outcome` line is a row's end. The log is
-written to the kernel at once: a killed process loses nothing of it, and rows paid for twice are at most those in
-flight.
+unknown; `paid` lines what an answer cost that is not the row's last; an `outcome` line is a row's end. A log that sends
+rows of a part again begins with an `again` line and has an `earlier` line for each of those rows.
+
+Lines are written to the kernel at once: a killed process loses none, and rows paid for twice are at most those in
+flight. What a power cut takes is a matter of `sync`.
 """
 
 import errno
 import os
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from batchrun.records import Outcome, Totals
-from batchrun.storage.log_lines import content_of, line_of, outcome_line, outcome_of
+from batchrun.records import NOTHING_SPENT, Outcome, Spent, Totals
+from batchrun.storage.log_lines import content_of, outcome_line, outcome_of, paid_line, sent_line, unsettled_line
 from batchrun.storage.ranges import Range
 from batchrun.storage.sums import Sums
 
@@ -32,7 +35,9 @@ class Replay:
         self.torn_lines = 0  # torn, damaged, or of rows that are not this range's
         self.end = 0  # of the last whole line [bytes]
         self.in_flight: dict[int, float] = {}  # rows sent without an end, with their worst cost [USD]
-        self.paid: dict[int, float] = {}  # rows without an outcome, with what was paid for them for certain [USD]
+        self.spent: dict[int, Spent] = {}  # rows without an outcome, with what they had for certain
+        self.again: str | None = None  # digest of the part that the log was made from
+        self.earlier: dict[int, int] = {}  # rows that are sent again, and where the outcome stands that they had
         self.lengths: deque[int] = deque(maxlen=LATEST)  # of the latest answers [tokens]
         self.offsets = array("q", [_UNSEEN]) * of.rows
         self._of = of
@@ -56,24 +61,37 @@ class Replay:
             if not 0 <= place < self._of.rows:
                 return False
             self.in_flight.pop(outcome.row, None)
-            self.sums.unsettled_usd -= self.paid.pop(outcome.row, 0.0)
+            self.sums.unsettled_usd -= self.spent.pop(outcome.row, NOTHING_SPENT).usd
             if self.offsets[place] == _UNSEEN:  # the first of two counts, as it would have without a kill
                 self.offsets[place] = self.end
                 self.sums.add(outcome)
                 if outcome.stop_reason is not None:
                     self.lengths.append(outcome.usage.output)
             return True
+        if "again" in content:
+            self.again = content["again"]
+            return True
+        if "earlier" in content:
+            outcome = outcome_of(content["earlier"])
+            self.earlier[outcome.row] = self.end
+            self._spend(outcome.row, Spent(outcome.cost_usd, outcome.attempts))
+            return True
         row = content.get("sent", content.get("unsettled", content.get("paid")))
         if row is None or not self._of.first_row <= row < self._of.stop_row:
             return False
         if "sent" in content:
             self.in_flight[row] = content["usd"]
+            return True
+        self.in_flight.pop(row, None)
+        if "paid" in content:
+            self._spend(row, Spent(content["usd"], 1))
         else:
-            self.in_flight.pop(row, None)
             self.sums.unsettled_usd += content["usd"]
-            if "paid" in content:
-                self.paid[row] = self.paid.get(row, 0.0) + content["usd"]
         return True
+
+    def _spend(self, row: int, more: Spent) -> None:
+        self.sums.unsettled_usd += more.usd
+        self.spent[row] = self.spent.get(row, NOTHING_SPENT).plus(more)
 
 
 def read_log(path: Path, of: Range) -> Replay:
@@ -82,16 +100,28 @@ def read_log(path: Path, of: Range) -> Replay:
         return Replay(of, file)
 
 
+def made_from(path: Path) -> str | None:
+    """Return the digest of the part that a log was made from, None for a log of rows that never were in a part."""
+    with path.open("rb") as file:
+        content = content_of(file.readline())
+    again = (content or {}).get("again")
+    return str(again) if again is not None else None
+
+
 class RangeLog:
     """The open log of a range: appends, and knows where each row's outcome stands."""
 
     def __init__(self, path: Path, of: Range) -> None:
         self.range = of
         self._path = path
+        self._unsynced = True  # a new log has a name to be synced, and a killed run synced not all of an old one
+        self._closed = False
+        self._closing = Lock()  # a thread syncs beside the event loop
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             self.replay = read_log(path, of)
             self._sums, self._offsets, self._end = self.replay.sums, self.replay.offsets, self.replay.end
+            self._spent, self._earlier = self.replay.spent, self.replay.earlier
             os.ftruncate(self._descriptor, self._end)
             for row, worst_usd in self.replay.in_flight.items():
                 self.unsettled(row, worst_usd)
@@ -118,18 +148,27 @@ class RangeLog:
 
     def sent(self, row: int, worst_usd: float) -> None:
         """Note that a call for `row` goes out now and may cost up to `worst_usd`."""
-        self._append(line_of(b'{"sent":%d,"usd":%.9f}' % (row, worst_usd)))
+        self._append(sent_line(row, worst_usd))
 
     def unsettled(self, row: int, worst_usd: float) -> None:
         """Note that a call for `row` ended unknown: it may have been billed, up to `worst_usd`."""
-        self._append(line_of(b'{"unsettled":%d,"usd":%.9f}' % (row, worst_usd)))
+        self._append(unsettled_line(row, worst_usd))
         self._sums.unsettled_usd += worst_usd
 
     def paid(self, row: int, spent_usd: float) -> None:
         """Note that a call for `row` cost `spent_usd`, and that another one goes out for it."""
-        self._append(line_of(b'{"paid":%d,"usd":%.9f}' % (row, spent_usd)))
+        self._append(paid_line(row, spent_usd))
         self._sums.unsettled_usd += spent_usd
-        self.replay.paid[row] = self.replay.paid.get(row, 0.0) + spent_usd
+        self._spent[row] = self.spent(row).plus(Spent(spent_usd, 1))
+
+    def spent(self, row: int) -> Spent:
+        """Return what a row without an outcome had for certain."""
+        return self._spent.get(row, NOTHING_SPENT)
+
+    def earlier(self, row: int) -> Outcome | None:
+        """Return the outcome that a row had which is sent again; None for any other."""
+        offset = self._earlier.get(row)
+        return outcome_of(self._content(row, offset, "earlier")) if offset is not None else None
 
     def append(self, outcome: Outcome) -> None:
         """Write a row's outcome, its only one."""
@@ -140,7 +179,7 @@ class RangeLog:
         self._append(outcome_line(outcome))
         self._offsets[place] = start
         self._sums.add(outcome)
-        self._sums.unsettled_usd -= self.replay.paid.pop(outcome.row, 0.0)
+        self._sums.unsettled_usd -= self._spent.pop(outcome.row, NOTHING_SPENT).usd
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcomes in row order, read from the file one by one.
@@ -148,14 +187,35 @@ class RangeLog:
         Raises OSError if a line does not read back as it was written; the next start then sends its row again.
         """
         for row, offset in enumerate(self._offsets, self.range.first_row):
-            content = content_of(self._line(offset)) if offset != _UNSEEN else None
-            if content is None:
-                raise OSError(errno.EIO, f"the outcome of row {row} does not read back", str(self._path))
-            yield outcome_of(content["outcome"])
+            yield outcome_of(self._content(row, offset, "outcome"))
+
+    @property
+    def unsynced(self) -> bool:
+        """Tell whether a power cut could take something of the log; a kill never does."""
+        return self._unsynced
+
+    def sync(self) -> None:
+        """Bring to the disk what was appended; meant for a thread beside the event loop.
+
+        Raises OSError if the disk did not take it: what it has of the log is not known any more.
+        """
+        with self._closing:
+            if not self._closed:
+                self._unsynced = False  # first: what is appended meanwhile may miss this one
+                os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; it stays."""
-        os.close(self._descriptor)
+        with self._closing:
+            self._closed = True
+            os.close(self._descriptor)
+
+    def _content(self, row: int, offset: int, kind: str) -> Sequence[Any]:
+        content = content_of(self._line(offset)) if offset != _UNSEEN else None
+        if content is None:
+            raise OSError(errno.EIO, f"the outcome of row {row} does not read back", str(self._path))
+        values: Sequence[Any] = content[kind]
+        return values
 
     def _line(self, offset: int) -> bytes:
         """Return the line that begins at `offset`; reads in place, since rows end in another order than theirs."""
@@ -168,8 +228,16 @@ class RangeLog:
             length *= 4
 
     def _append(self, line: bytes) -> None:
-        written = os.write(self._descriptor, line)
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error  # a descriptor has no name to show
         if written != len(line):
             os.ftruncate(self._descriptor, self._end)
-            raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fitted", str(self._path))
+            raise OSError(
+                errno.ENOSPC,
+                f"{os.strerror(errno.ENOSPC)}: only {written} of {len(line)} bytes fitted",
+                str(self._path),
+            )
         self._end += written
+        self._unsynced = True

@@ -6,7 +6,8 @@ B, C, D = "At the limit", "Nothing lost", "The whole model card"
 
 IN_FORCE = {
     "name": "other",
-    "input.path": ["a.parquet", "b/*.jsonl"],
+    "input.path": ["a.parquet", "b/*.jsonl", "S3://bucket/c/*.parquet"],
+    "input.storage_options": {"endpoint": "http://127.0.0.1:9000", "region": "eu-central-1", "profile": "data"},
     "input.id": "review_id",
     "input.keep": ["stars", "a b"],
     "prompt.system": "Be brief.",
@@ -39,6 +40,7 @@ IN_FORCE = {
     "limits.rows": 1,
     "output.path": "elsewhere",
     "output.rows_per_part": 1_000_000,
+    "sink": [{"type": "jsonl", "path": "lines"}, {"type": "postgres", "table": "reviews", "dsn_env": "REVIEWS"}],
     "prices": {"date": "2026-11-01", "geo": {"input": 0.9, "cache_write_1h": 0}, "global": {"output": 4}},
     "aws.profile": "batch",
     "aws.role_arn": "arn:aws:iam::123456789012:role/team/batchrun",
@@ -46,15 +48,6 @@ IN_FORCE = {
 }
 
 LATER = [
-    ("input.path", "s3://bucket/reviews", C),
-    ("input.path", ["a.parquet", "S3://bucket/b"], C),
-    ("output.path", "s3://bucket/out", C),
-    ("output.fsync", "1s", C),
-    ("output.flush_s", 5, C),
-    ("output.scratch", ".batchrun/reviews", C),
-    ("output.storage_options", {"region": "us-east-1"}, C),
-    ("input.storage_options", {"profile": "data"}, C),
-    ("sink", [{"type": "jsonl", "path": "out.jsonl"}], C),
     ("prompt.images", ["photo"], D),
     ("prompt.tools", [{"name": "look"}], D),
     ("generation.thinking_budget_tokens", 1_024, D),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchrun.jobspec import JobSpec, load_job
+from batchrun.jobspec.paths import overlap
 
 
 def test_relative_paths_belong_to_the_job_file_wherever_one_stands(job_file, tmp_path, monkeypatch):
@@ -113,3 +114,70 @@ def test_a_job_travels_to_another_process_whole(build):
     there = pickle.loads(pickle.dumps(spec))
 
     assert (there, there.base) == (spec, spec.base)
+
+
+def test_input_may_lie_in_a_store_beside_local_files(build, tmp_path):
+    spec = build(**{"input.path": ["S3://my-bucket/a/*.parquet", "data", "s3://my-bucket"]})
+
+    assert spec.input.path == ("s3://my-bucket/a/*.parquet", f"{tmp_path}/data", "s3://my-bucket")
+
+
+def test_the_path_of_an_object_is_taken_as_it_is(build):
+    assert build(**{"input.path": "s3://my-bucket/a//./x y?#%20/é.csv"}).input.path == (
+        "s3://my-bucket/a//./x y?#%20/é.csv",
+    )
+
+
+@pytest.mark.parametrize("path", ["s3://", "s3:///reviews", "s3://My_Bucket/x", "s3://*/x", "s3://user:pw@bucket/x"])
+def test_a_url_without_a_bucket_is_refused(refusal, path):
+    [line] = refusal(**{"input.path": path})
+
+    assert 's3:// takes a bucket and a path, such as "s3://my-bucket/reviews"; ' in line
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/x", "https://host/x.parquet", "hdfs://x"])
+def test_another_kind_of_url_is_no_input(refusal, path):
+    [line] = refusal(**{"input.path": path})
+
+    assert line.endswith(f"must be a local path or s3://, not {path.split(':')[0]}://")
+
+
+def test_a_folder_beside_a_store_never_overlaps_with_it(build):
+    build(**{"input.path": "s3://my-bucket/**", "output.path": "my-bucket/x"})
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "overlaps"),
+    [
+        ("s3://b-1/rows", "s3://b-1/rows/out", True),
+        ("s3://b-1/rows/*.parquet", "s3://b-1/rows/out", False),
+        ("s3://b-1/**/*.parquet", "s3://b-1/rows/", True),
+        ("s3://b-1", "s3://b-1/out", True),
+        ("s3://b-1/rows", "s3://b-2/rows", False),
+        ("s3://b-1/rows/", "s3://b-1/rows2", False),
+        ("s3://b-1/out/data/*.parquet", "s3://b-1/out", True),
+        ("/b-1/rows", "s3://b-1/rows", False),
+    ],
+)
+def test_results_in_a_store_never_become_input(read, written, overlaps):
+    assert overlap(written, read) is overlaps
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("endpoint", "minio:9000", 'must be the URL of a store, such as "https://minio.example.org:9000"'),
+        ("endpoint", "s3://bucket", "must be the URL of a store"),
+        ("endpoint", "http://a:b@host", "must hold no user name and no password"),
+        ("endpoint", "http://host/bucket", "must end after the host and port"),
+        ("endpoint", "http://host:99999", "must be the URL of a store"),
+        ("region", "", "must not be empty"),
+        ("profil", "x", "no such key; did you mean input.storage_options.profile?"),
+        ("aws_secret_access_key", "x", "credentials are not put in job files"),
+    ],
+)
+def test_what_cannot_reach_a_store_is_refused(refusal, key, value, words):
+    [line] = refusal(**{f"input.storage_options.{key}": value})
+
+    assert line.startswith(f"x.toml: input.storage_options.{key}")
+    assert words in line

@@ -30,7 +30,7 @@ BOUNDS = [
     ("input.path", [], "must name at least one file, folder or glob"),
     ("input.path", 5, PATHS),
     ("input.path", ["a", 5], PATHS),
-    ("input.path", "gs://bucket/a", "must be a local path, not gs://"),
+    ("input.path", "gs://bucket/a", "must be a local path or s3://, not gs://"),
     ("input.path", "a\0b", "must hold no NUL character"),
     ("input.path", ["a", ""], "must not be empty"),
     ("input.id", "", "must not be empty"),

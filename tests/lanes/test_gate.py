@@ -178,6 +178,21 @@ def test_closing_turns_everybody_away_and_the_first_reason_stands():
     assert len(entrance.gate) == 0
 
 
+def test_a_row_that_was_let_in_before_the_gate_closed_and_has_not_gone_does_not_go():
+    async def play(entrance, rows):
+        first = trial(0, hold=1_000)
+        await entrance.enter(first)
+        rows.start_soon(entrance.enter, trial(1, hold=1_000))
+        await anyio.sleep(1)
+        entrance.answer(first, output=0)  # lets the second in, who learns of it at its next turn
+        entrance.gate.close(RunStopped("the log cannot be written"))
+
+    entrance = at_the_gate(admissions({GEO: tpm(None)}, in_flight=1), play)
+
+    assert entrance.turned_away == [1]
+    assert entrance.books.in_flight == 0
+
+
 def test_a_row_larger_than_every_quota_stands_aside_and_holds_up_nobody():
     async def play(entrance, rows):
         await entrance.enter(trial(0, hold=900))

@@ -1,5 +1,6 @@
 """Runs at the edge of the machine: few file descriptors, a hostile environment, signals from before."""
 
+import json
 import os
 import resource
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from runs import ENVIRONMENT, command, emulator, finish, rows_of, run, start, stats, wait_for_calls, write_job
 
 ROWS = 600
@@ -82,3 +84,75 @@ def test_every_command_of_a_finished_job_works_from_another_folder(tmp_path: Pat
         assert "finished" in command("status", str(job)).stdout
         assert command("plan", str(job)).returncode == 0
         assert stats(url)["calls"] == calls
+
+
+def test_a_run_without_standard_streams_ends_as_any_other(tmp_path: Path) -> None:
+    def close() -> None:
+        os.closerange(0, 3)
+
+    with emulator("--latency-s", "0") as url:
+        job = write_job(tmp_path, url, 20)
+        arguments = [sys.executable, "-m", "batchrun", "run", str(job)]
+        ended = subprocess.run(arguments, preexec_fn=close, env=ENVIRONMENT, timeout=60, check=False)
+
+    assert ended.returncode == 0
+    assert command("verify", str(job)).returncode == 0
+
+
+def test_a_message_for_a_closed_stderr_does_not_end_up_in_the_json(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "batchrun", "run", str(tmp_path / "none.toml"), "--json"]
+    ended = subprocess.run(
+        arguments, preexec_fn=lambda: os.close(2), env=ENVIRONMENT, stdout=subprocess.PIPE, timeout=60, check=False
+    )
+
+    assert ended.returncode == 2
+    assert json.loads(ended.stdout)["exit_code"] == 2
+
+
+@pytest.mark.parametrize("job", ["job.toml", "none.toml"])
+def test_a_full_device_for_all_that_is_said_changes_nothing_about_the_exit_code(tmp_path: Path, job: str) -> None:
+    with emulator("--latency-s", "0") as url, Path("/dev/full").open("w") as full:
+        write_job(tmp_path, url, 20)
+        arguments = [sys.executable, "-m", "batchrun", "run", str(tmp_path / job)]
+        ended = subprocess.run(arguments, stdout=full, stderr=full, env=ENVIRONMENT, timeout=60, check=False)
+
+    assert ended.returncode == (0 if job == "job.toml" else 2)
+
+
+def test_a_reader_of_messages_that_has_gone_changes_nothing_about_the_exit_code(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = [sys.executable, "-m", "batchrun", "run", str(tmp_path / "none.toml")]
+    ended = subprocess.run(arguments, stdout=writing, stderr=writing, env=ENVIRONMENT, timeout=60, check=False)
+    os.close(writing)
+
+    assert ended.returncode == 2
+
+
+SHORT_PATIENCE = """
+import sys
+from batchrun.bedrock import sdk
+from batchrun.cli import main
+
+sdk.LEAST_READ_TIMEOUT_S = 2 - 64 / sdk.SLOWEST_TOKENS_PER_S  # 2 s for the 64 tokens of these jobs
+sys.argv[0] = "batchrun"
+main()
+"""
+
+
+def test_a_process_that_is_stopped_for_longer_than_an_answer_may_take_loses_nothing(tmp_path: Path) -> None:
+    with emulator("--latency-s", "0.1") as url:
+        job = write_job(tmp_path, url, ROWS)
+        process = subprocess.Popen(
+            [sys.executable, "-c", SHORT_PATIENCE, "run", str(job), "--json", "--quiet"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd="/",
+        )  # fmt: skip
+        wait_for_calls(url, 200)
+        process.send_signal(signal.SIGSTOP)
+        signal.sigtimedwait([], 2.5)
+        process.send_signal(signal.SIGCONT)
+        summary = finish(process)
+
+        assert (summary["exit_code"], summary["by_status"]) == (0, {"ok": ROWS})
+        assert rows_of(job) == list(range(ROWS))
+        assert stats(url)["repeated_calls"] == 0  # what was answered meanwhile is taken

@@ -108,13 +108,6 @@ def test_a_missing_input_file_is_refused(begun, tmp_path):
     assert "b.parquet: missing" in refused(first, changed(first))
 
 
-def test_a_new_input_file_is_refused(begun, tmp_path):
-    first = begun()
-    write(tmp_path / "rows" / "b.parquet", range(5))
-
-    assert "b.parquet: new" in refused(first, changed(first))
-
-
 def test_an_input_file_that_was_only_touched_is_the_same(begun, tmp_path):
     first = begun()
     write(tmp_path / "rows" / "a.parquet", range(10))

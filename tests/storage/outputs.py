@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.records import Outcome, Status, Totals, Usage
-from batchrun.storage.folder import Claim, Folder, take_over
+from batchrun.storage.folder import Folder
 from batchrun.storage.manifest import Manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target, write_part
@@ -17,6 +17,7 @@ from batchrun.storage.ranges import Range, Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import Source, scan
 from batchrun.storage.sums import Sums
+from batchrun.storage.takeover import Claim, take_over
 
 FINISHED_AT = "2026-11-20T08:00:00.250+00:00"
 
@@ -81,13 +82,13 @@ class Made:
     @property
     def target(self) -> Target:
         schema = result_schema(list(self.kept))
-        return Target(self.folder.data, self.folder.tmp, schema, self.manifest.run_id, emulated=False)
+        return Target(self.folder, schema, self.manifest.run_id, emulated=False)
 
     def part(self, number: int) -> Path:
         return self.folder.data / self.ranges[number].part_name
 
     def open(self) -> Output:
-        return Output(self.target, self.folder.wal, self.ranges, self.kept)
+        return Output(self.target, self.ranges, self.kept)
 
     def carried(self, first_row: int, stop_row: int) -> list[pa.RecordBatch]:
         return [batch.batch for batch in self.source.read(self.kept.names, first_row, stop_row)]
@@ -97,13 +98,19 @@ class Made:
         target = replace(self.target, **changes)
         kept = pa.Table.from_batches(self.carried(0, self.source.rows))
         rows = kept.take([min(one.row, self.source.rows - 1) for one in outcomes])
-        return write_part(target, of, totals_of(outcomes), outcomes, rows.to_batches())
+        write_part(target, of, totals_of(outcomes), outcomes, rows.to_batches())
+        return self.part(of.number)
 
     def finish(self) -> None:
         """Write all parts and _SUCCESS."""
         for of in self.ranges:
             self.write(of, [outcome(row) for row in range(of.first_row, of.stop_row)])
         self.folder.success.write_text("{}")
+
+
+def object_at(path: Path) -> tuple[Folder, str]:
+    """Return the store and the name by which a file anywhere can be read."""
+    return Folder(path.parent), path.name
 
 
 def write_input(path: Path, rows: int, columns: Callable[[int], dict[str, Any]] | None = None) -> None:
@@ -123,5 +130,6 @@ def take(base: Path, rows: int, rows_per_part: int, keep: Sequence[str] = ()) ->
     source = scan(["in.parquet"], base)
     folder = Folder(base / "out")
     folder.make()
-    claim = Claim("job", identity(rows_per_part, keep), source.files, rows, rows_per_part, ["us-east-1"])
+    kept = pa.schema([source.schema.field(name) for name in ("id", *keep)])
+    claim = Claim("job", identity(rows_per_part, keep), source, kept, rows, rows_per_part, ["us-east-1"])
     return Made(folder, source, take_over(folder, claim), tuple(keep))

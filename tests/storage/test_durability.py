@@ -14,10 +14,10 @@ import pytest
 
 from batchrun.errors import StorageError
 from batchrun.jobspec import JobSpec
-from batchrun.storage.files import write_json
+from batchrun.storage.folder import Folder
 from batchrun.storage.part_facts import proven_facts
 from tests.run.rehearsal import Rehearsal, job, numbered, rehearse
-from tests.storage.outputs import Made, make, outcome
+from tests.storage.outputs import Made, make, object_at, outcome
 
 
 @dataclass
@@ -32,11 +32,11 @@ class Disk:
         """Return the path relative to the base."""
         return str(path.relative_to(self.base))
 
-    def synced(self, descriptor: int) -> str:
-        """Return the path of what is open."""
+    def synced(self, descriptor: int) -> str | None:
+        """Return the path of what is open, None if it is not below the base."""
         stat = os.fstat(descriptor)
         below = [self.base, *self.base.rglob("*")]
-        return next(self.name(path) for path in below if _is(path, stat))
+        return next((self.name(path) for path in below if _is(path, stat)), None)
 
     def of(self, *paths: str) -> list[tuple[str, ...]]:
         """Return the writes that concern these paths."""
@@ -58,10 +58,11 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
     def recording_fsync(descriptor: int) -> None:
         fsync(descriptor)
-        watched.writes.append(("sync", watched.synced(descriptor)))
+        if (name := watched.synced(descriptor)) is not None:
+            watched.writes.append(("sync", name))
 
     def recording_rename(path: Path, to: Path) -> Path:
-        watched.whole[watched.name(to)] = proven_facts(path).digest != "0" * 64
+        watched.whole[watched.name(to)] = proven_facts(*object_at(path)).digest != "0" * 64
         watched.writes.append(("rename", watched.name(path), watched.name(to)))
         return rename(path, to)
 
@@ -133,7 +134,7 @@ def test_a_manifest_is_synced_before_it_appears_and_its_folder_after(tmp_path: P
 def test_a_file_that_may_be_lost_is_not_synced(tmp_path: Path, disk: Disk) -> None:
     make(tmp_path)
     disk.writes.clear()
-    write_json(disk.base / "status.json", {}, sync=False)
+    Folder(disk.base).write("status.json", b"{}", sync=False)
 
     assert disk.writes == [("replace", ".status.json.new", "status.json")]
 

@@ -1,15 +1,17 @@
 """An output folder is taken over by its own job, moved aside whole, and never mistaken for another's."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batchrun.errors import InputError, StorageError
-from batchrun.storage.folder import Claim, Folder, take_over
+from batchrun.storage.folder import Folder
 from batchrun.storage.lock import FolderLock
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.source import scan
+from batchrun.storage.takeover import Claim, take_over
 from tests.storage.outputs import Made, identity, make, write_input
 
 
@@ -20,7 +22,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def claim(made: Made, rows: int = 10) -> Claim:
-    return Claim("job", identity(4), made.source.files, rows, 4, ["us-east-1"])
+    return Claim("job", identity(4), made.source, made.kept, rows, 4, ["us-east-1"])
 
 
 def test_a_new_folder_gets_its_layout(tmp_path: Path) -> None:
@@ -29,6 +31,31 @@ def test_a_new_folder_gets_its_layout(tmp_path: Path) -> None:
     folder.make()
 
     assert sorted(entry.name for entry in folder.path.iterdir()) == ["data", "tmp", "wal"]
+
+
+def test_the_names_of_new_folders_are_safe_from_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = _watch_syncs(monkeypatch)
+    Folder(tmp_path / "a" / "b").make()
+
+    assert {tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino} <= set(synced)
+
+
+def test_what_is_moved_aside_is_safe_in_its_new_place_before_it_leaves_the_old(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = _watch_syncs(monkeypatch)
+    aside = made.folder.move_aside()
+
+    assert aside is not None
+    new, parent, old = Path(aside), made.folder.path.parent, made.folder.path
+    assert synced == [path.stat().st_ino for path in (new, parent, old)]
+
+
+def _watch_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by the inode of whatever is synced."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    return synced
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
@@ -74,14 +101,14 @@ def test_another_job_is_refused_and_changes_nothing(made: Made) -> None:
 
     with pytest.raises(InputError, match=r"output\.rows_per_part: was 4, is 5"):
         take_over(made.folder, other)
-    assert read_manifest(made.folder.manifest) == made.manifest
+    assert read_manifest(made.folder) == made.manifest
 
 
 def test_a_changed_input_is_refused(made: Made, tmp_path: Path) -> None:
     write_input(tmp_path / "in.parquet", 11)
 
     with pytest.raises(InputError, match=r"input file in\.parquet: changed \(10 rows"):
-        take_over(made.folder, replace(claim(made), files=scan(["in.parquet"], tmp_path).files))
+        take_over(made.folder, replace(claim(made), source=scan(["in.parquet"], tmp_path)))
 
 
 def test_a_higher_limit_makes_further_ranges_and_takes_success_back(made: Made, tmp_path: Path) -> None:
@@ -91,7 +118,7 @@ def test_a_higher_limit_makes_further_ranges_and_takes_success_back(made: Made, 
 
     assert take_over(made.folder, claim(made)).stretches == (3, 7)
     assert not made.folder.success.exists()
-    assert read_manifest(made.folder.manifest).stretches == (3, 7)
+    assert read_manifest(made.folder).stretches == (3, 7)
 
 
 def test_a_lower_limit_and_further_regions_leave_success(made: Made) -> None:
@@ -99,7 +126,7 @@ def test_a_lower_limit_and_further_regions_leave_success(made: Made) -> None:
     manifest = take_over(made.folder, replace(claim(made, rows=3), regions=["us-west-2"]))
 
     assert (manifest.stretches, manifest.regions) == ((10,), ("us-east-1", "us-west-2"))
-    assert read_manifest(made.folder.manifest).regions == ("us-east-1", "us-west-2")
+    assert read_manifest(made.folder).regions == ("us-east-1", "us-west-2")
     assert made.folder.success.exists()
 
 
@@ -108,10 +135,9 @@ def test_nothing_is_deleted_when_an_output_is_moved_aside(made: Made) -> None:
     (made.folder.wal / "000000.log").write_text("line")
     before = {path.relative_to(made.folder.path): path.read_bytes() for path in files_of(made.folder.path)}
     with FolderLock(made.folder.lock):
-        aside = made.folder.move_aside()
+        aside = Path(made.folder.move_aside() or "")
         made.folder.make()
 
-    assert aside is not None
     assert aside.name.startswith("out.old-20")
     assert {path.relative_to(aside): path.read_bytes() for path in files_of(aside)} == before
     assert [path.name for path in files_of(made.folder.path)] == ["lock"]
@@ -120,7 +146,7 @@ def test_nothing_is_deleted_when_an_output_is_moved_aside(made: Made) -> None:
 def test_outputs_moved_aside_in_the_same_second_do_not_meet(made: Made) -> None:
     first = made.folder.move_aside()
     made.folder.make()
-    made.manifest.write(made.folder.manifest)
+    made.manifest.write(made.folder)
     second = made.folder.move_aside()
 
     assert first is not None

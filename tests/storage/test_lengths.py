@@ -19,13 +19,13 @@ def test_the_lengths_of_parts_come_in_row_order(tmp_path: Path) -> None:
     made = make(tmp_path, rows=10, rows_per_part=4)
     written(made, 0, 1, 2)
 
-    assert list(latest_lengths(made.folder.data, made.ranges, lambda _: None)) == list(range(10))
+    assert list(latest_lengths(made.folder, made.ranges, lambda _: None)) == list(range(10))
 
 
 def test_the_last_parts_are_enough(tmp_path: Path) -> None:
     made = make(tmp_path, rows=2 * LATEST + 4, rows_per_part=LATEST)
     written(made, 0, 1, 2)
-    lengths = list(latest_lengths(made.folder.data, made.ranges, lambda _: None))
+    lengths = list(latest_lengths(made.folder, made.ranges, lambda _: None))
 
     assert lengths == list(range(LATEST, 2 * LATEST + 4))  # 4 rows of the last part, and the one before it
 
@@ -34,7 +34,7 @@ def test_rows_without_an_answer_have_no_length(tmp_path: Path) -> None:
     made = make(tmp_path, rows=4, rows_per_part=4)
     made.write(made.ranges[0], [failure(0), outcome(1), failure(2), outcome(3)])
 
-    assert list(latest_lengths(made.folder.data, made.ranges, lambda _: None)) == [2, 2]
+    assert list(latest_lengths(made.folder, made.ranges, lambda _: None)) == [2, 2]
 
 
 def test_an_output_adds_the_lengths_of_its_open_logs(tmp_path: Path) -> None:
@@ -57,4 +57,4 @@ def test_a_part_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     written(made, 0)
     made.part(1).write_bytes(b"no part")
 
-    assert list(latest_lengths(made.folder.data, made.ranges, lambda _: None)) == [0, 1, 2, 3]
+    assert list(latest_lengths(made.folder, made.ranges, lambda _: None)) == [0, 1, 2, 3]

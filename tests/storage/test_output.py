@@ -212,7 +212,7 @@ def test_parts_of_one_row(tmp_path: Path) -> None:
 
 
 def test_an_output_without_carried_columns_needs_no_spool(made: Made) -> None:
-    output = Output(made.target, made.folder.wal, made.ranges, pa.schema([]))
+    output = Output(made.target, made.ranges, pa.schema([]))
     assert output.accept(8, pa.RecordBatch.from_struct_array(pa.nulls(2, pa.struct([])))) == [8, 9]
 
     assert [path.name for path in made.folder.wal.iterdir()] == ["000002.log"]
@@ -232,7 +232,7 @@ def test_an_input_without_rows_is_finished_at_once_with_an_empty_part(tmp_path: 
 def test_an_output_that_began_empty_grows_behind_its_empty_part(tmp_path: Path) -> None:
     made = make(tmp_path)
     grown = replace(made, manifest=replace(made.manifest, stretches=(0, 10)))
-    grown.manifest.write(grown.folder.manifest)
+    grown.manifest.write(grown.folder)
 
     assert run(grown) == list(range(10))
     assert sorted(path.name for path in grown.folder.data.iterdir()) == [of.part_name for of in grown.ranges]

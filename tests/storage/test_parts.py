@@ -13,11 +13,12 @@ import pytest
 
 from batchrun.errors import InputError, StorageError
 from batchrun.records import Outcome, Totals
+from batchrun.storage.folder import Folder
 from batchrun.storage.part_facts import PartFacts, proven_facts, read_facts
 from batchrun.storage.parts import Target, write_part
-from batchrun.storage.ranges import Range
+from batchrun.storage.ranges import DATA, Range
 from batchrun.storage.schema import result_schema, stored_schema
-from tests.storage.outputs import failure, outcome, totals_of
+from tests.storage.outputs import failure, object_at, outcome, totals_of
 
 NO_DIGEST = '"digest": "' + "0" * 64
 
@@ -26,21 +27,26 @@ NO_DIGEST = '"digest": "' + "0" * 64
 def target(tmp_path: Path) -> Target:
     for name in ("data", "tmp"):
         (tmp_path / name).mkdir()
-    return Target(tmp_path / "data", tmp_path / "tmp", result_schema([]), "run", emulated=False)
+    return Target(Folder(tmp_path), result_schema([]), "run", emulated=False)
+
+
+def data_of(target: Target) -> Path:
+    return Path(target.store.where(DATA))
 
 
 def write(target: Target, outcomes: list[Outcome], kept: list[pa.RecordBatch] | None = None) -> Path:
     of = Range(0, 0, len(outcomes))
-    return write_part(target, of, totals_of(outcomes), outcomes, kept or ())
+    write_part(target, of, totals_of(outcomes), outcomes, kept or ())
+    return data_of(target) / of.part_name
 
 
 def test_a_part_says_what_it_is(target: Target) -> None:
     outcomes = [outcome(0), failure(1)]
     path = write(target, outcomes)
 
-    facts = read_facts(path)
+    facts = read_facts(*object_at(path))
     assert replace(facts, digest="") == PartFacts(0, 0, 1, "run", emulated=False, totals=totals_of(outcomes), digest="")
-    assert facts == proven_facts(path)
+    assert facts == proven_facts(*object_at(path))
 
 
 def test_every_column_comes_back(target: Target) -> None:
@@ -69,8 +75,8 @@ def test_an_answer_that_no_file_can_spell_does_not_stop_the_part(target: Target)
 def test_nothing_else_is_left_beside_a_part(target: Target) -> None:
     path = write(target, [outcome(0)])
 
-    assert list(target.data.iterdir()) == [path]
-    assert list(target.tmp.iterdir()) == []
+    assert list(data_of(target).iterdir()) == [path]
+    assert list(target.store.tmp.iterdir()) == []
 
 
 @pytest.mark.parametrize("column", ["text", "error_message", "stop_reason", "status_like"])
@@ -87,9 +93,9 @@ def test_an_answer_that_spells_the_place_of_the_digest_cannot_pass_for_it(target
             outcomes = [outcome(0, **{column: spelled}), outcome(1, **{column: spelled})]
         path = write(target, outcomes, kept)
 
-        facts = read_facts(path)
+        facts = read_facts(*object_at(path))
         assert facts.digest != "0" * 64
-        assert facts == proven_facts(path)
+        assert facts == proven_facts(*object_at(path))
         assert set(pq.read_table(path).column(column if kept is None else spelled).to_pylist()) == {spelled}
 
 
@@ -115,7 +121,7 @@ def test_long_answers_make_small_row_groups(target: Target) -> None:
 
     groups = pq.read_metadata(path).num_row_groups
     assert groups == 3  # of 40, 40 and 20 rows
-    assert read_facts(path) == proven_facts(path)
+    assert read_facts(*object_at(path)) == proven_facts(*object_at(path))
 
 
 def test_wide_carried_columns_are_written_batch_by_batch(target: Target) -> None:
@@ -133,7 +139,9 @@ def test_wide_carried_columns_are_written_batch_by_batch(target: Target) -> None
             assert len(drawn) <= row + 1
             yield outcome(row)
 
-    path = write_part(target, Range(0, 0, 12), totals_of(outcome(row) for row in range(12)), outcomes(), kept())
+    of = Range(0, 0, 12)
+    write_part(target, of, totals_of(outcome(row) for row in range(12)), outcomes(), kept())
+    path = data_of(target) / of.part_name
 
     metadata = pq.read_metadata(path)
     assert metadata.num_row_groups == 3  # of 4 MB
@@ -160,7 +168,7 @@ def test_a_spool_that_is_short_writes_no_part(target: Target) -> None:
 
     with pytest.raises(OSError, match="fewer rows than the log"):
         write(target, [outcome(0), outcome(1)], [pa.record_batch({"id": [7]})])
-    assert list(target.data.iterdir()) == list(target.tmp.iterdir()) == []
+    assert list(data_of(target).iterdir()) == list(target.store.tmp.iterdir()) == []
 
 
 def test_an_outcome_that_cannot_be_read_writes_no_part(target: Target) -> None:
@@ -170,19 +178,20 @@ def test_an_outcome_that_cannot_be_read_writes_no_part(target: Target) -> None:
 
     with pytest.raises(OSError, match="the log does not read back"):
         write_part(target, Range(0, 0, 2), Totals(), outcomes(), ())
-    assert list(target.data.iterdir()) == list(target.tmp.iterdir()) == []
+    assert list(data_of(target).iterdir()) == list(target.store.tmp.iterdir()) == []
 
 
 FULL_DISK = """
 import random, resource, signal, sys
 from pathlib import Path
+from batchrun.storage.folder import Folder
 from batchrun.storage.parts import Target, write_part
 from batchrun.storage.ranges import Range
 from batchrun.storage.schema import result_schema
 from tests.storage.outputs import outcome, totals_of
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 base = Path(sys.argv[1])
-target = Target(base / "data", base / "tmp", result_schema([]), "run", emulated=False)
+target = Target(Folder(base), result_schema([]), "run", emulated=False)
 chance = random.Random(1)
 outcomes = [outcome(row, text=chance.randbytes(500).hex()) for row in range(2000)]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
@@ -195,11 +204,11 @@ except OSError as error:
 
 @pytest.mark.parametrize("fits_bytes", [100, 1_000_000])
 def test_a_full_disk_leaves_no_half_part(target: Target, fits_bytes: int) -> None:
-    command = [sys.executable, "-c", FULL_DISK, target.data.parent, str(fits_bytes)]
+    command = [sys.executable, "-c", FULL_DISK, data_of(target).parent, str(fits_bytes)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
 
     assert done.stdout == "OSError\n"
-    assert list(target.data.iterdir()) == list(target.tmp.iterdir()) == []
+    assert list(data_of(target).iterdir()) == list(target.store.tmp.iterdir()) == []
 
 
 KINDS: list[tuple[pa.DataType, list[Any]]] = [
@@ -257,4 +266,4 @@ def test_a_file_that_is_no_part_says_what_to_do(tmp_path: Path) -> None:
 
     for read in (read_facts, proven_facts):
         with pytest.raises(StorageError, match=r"a\.parquet: not a part of a batchrun output: .*move it away"):
-            read(tmp_path / "a.parquet")
+            read(*object_at(tmp_path / "a.parquet"))

@@ -177,6 +177,19 @@ def test_known_files_keep_their_order_and_new_ones_come_last(tmp_path: Path) -> 
     assert values(scan(["d"], tmp_path, known), "id") == [("c",), ("b",), ("a",)]
 
 
+def test_a_known_file_that_is_gone_keeps_its_place(tmp_path: Path) -> None:
+    for name in ["a", "b"]:
+        write(tmp_path, f"d/{name}.parquet", {"id": [name]})
+    known = {file.name: file for file in scan(["d"], tmp_path).files}
+    (tmp_path / "d" / "a.parquet").unlink()
+    source = scan(["d"], tmp_path, known)
+
+    assert (source.missing, source.rows, source.locate(1)[0].name) == ({"d/a.parquet"}, 2, "d/b.parquet")
+    assert [row.batch.to_pylist() for row in source.read(["id"], 1, 2)] == [[{"id": "b"}]]
+    with pytest.raises(InputError, match=r"a\.parquet: No such file"):
+        list(source.read(["id"], 0, 2))
+
+
 def test_a_known_file_is_not_read_again_unless_it_changed(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1}\n')

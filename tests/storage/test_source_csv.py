@@ -69,8 +69,8 @@ def test_rows_in_the_middle_are_found(tmp_path: Path) -> None:
         (b"a,b,a\n1,2,3\n", "two columns are called 'a'"),
         (b"a,b\n1,2\nsecret\n", "row 3 (the header is row 1) has 1 fields, the header has 2"),
         (b"a,b\n" + b"1,2\n" * 200_000 + b"1,2,3\n", "row 200002 (the header is row 1) has 3 fields"),
-        (b"a,b\n\xff,2\n", "invalid UTF8"),
-        (b"a\xff,b\n1,2\n", "header is not CSV in UTF-8"),
+        (b"a,b\n\xff,2\n", "not UTF-8 at byte 5"),
+        (b"a\xff,b\n1,2\n", "not UTF-8 at byte 2"),
         (b'a,b\n1,2\n3,"never closed\n5,6\n', "the last field of row 3 is never closed"),
     ],
 )

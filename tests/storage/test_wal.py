@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.records import Status, Totals, Usage
+from batchrun.records import Spent, Status, Totals, Usage
 from batchrun.storage.ranges import Range
 from batchrun.storage.wal import RangeLog, read_log
 from tests.storage.outputs import failure, outcome
@@ -47,6 +47,16 @@ def test_a_closed_log_is_replayed(path: Path) -> None:
     assert [log.has(row) for row in range(100, 104)] == [False, True, False, True]
     assert log.totals == Totals(2, {"ok": 2}, Usage(20, 4), 0.5)
     assert (log.replay.torn_lines, log.replay.in_flight) == (0, {})
+    log.close()
+
+
+def test_what_a_killed_run_did_not_sync_is_synced_by_the_next_start(path: Path) -> None:
+    written(path, [101, 103])
+
+    log = RangeLog(path, OF)
+    assert log.unsynced
+    log.sync()
+    assert not log.unsynced
     log.close()
 
 
@@ -229,7 +239,7 @@ def test_what_was_paid_counts_until_the_outcome_that_contains_it(path: Path) -> 
     log.append(outcome(101, cost_usd=0.375))  # 0.125 and 0.25
     assert (log.totals.cost_usd, log.totals.unsettled_usd) == (0.375, 0.0)
     log.close()
-    assert (read_log(path, OF).sums.unsettled_usd, read_log(path, OF).paid) == (0.0, {})
+    assert (read_log(path, OF).sums.unsettled_usd, read_log(path, OF).spent) == (0.0, {})
 
 
 def test_what_was_paid_before_a_kill_is_found_again(path: Path) -> None:
@@ -240,7 +250,7 @@ def test_what_was_paid_before_a_kill_is_found_again(path: Path) -> None:
     log.close()
 
     log = RangeLog(path, OF)
-    assert (log.replay.paid, log.replay.in_flight) == ({101: 0.375}, {})
+    assert (log.spent(101), log.replay.in_flight) == (Spent(0.375, attempts=2), {})
     assert log.totals.unsettled_usd == 0.375
     log.append(outcome(101, cost_usd=0.625))
     assert (log.totals.cost_usd, log.totals.unsettled_usd) == (0.625, 0.0)

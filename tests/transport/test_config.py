@@ -134,6 +134,7 @@ async def test_each_region_has_its_client_and_its_endpoint(opened: list[Any]) ->
 async def test_more_calls_than_ten_are_in_flight_at_once() -> None:
     # Ten connections are the SDK's default; the emulator holds every call until all forty are there.
     async with carrying(connections=40) as (emulator, transport), anyio.create_task_group() as calls:
+        await transport.send(US, "us-east-1", request())  # opens the client, which may take longer than the calls
         for row in range(40):
             calls.start_soon(transport.send, US, "us-east-1", request(f"Row {row} [[latency_s=0.3]]", row))
         with anyio.fail_after(5):

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from batchrun.errors import InputError
 from batchrun.storage.source.column_types import unified
+from batchrun.storage.source.input_file import where
 from batchrun.storage.source.source_file import SourceFile
 
 NAMES_SHOWN = 30
@@ -22,7 +23,7 @@ class Columns:
         # Ten thousand files have one schema between them, or a few: the first file of each speaks for the others.
         first_of: dict[pa.Schema, str] = {}
         for file in with_rows or files:
-            first_of.setdefault(file.columns, str(file.path(base)))
+            first_of.setdefault(file.columns, where(file.name, base))
         self._kinds = [(path, schema) for schema, path in first_of.items()]
         self.schema, self._clashes = unified(self._kinds)
 

@@ -1,14 +1,16 @@
 """The rows of all files under one numbering: which columns they have, and any stretch of them in small batches."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
 
+from batchrun.storage.s3 import Store
 from batchrun.storage.source.batches import RowBatch
 from batchrun.storage.source.columns import Columns
+from batchrun.storage.source.input_file import located
 from batchrun.storage.source.reading import file_batches
 from batchrun.storage.source.source_file import SourceFile
 
@@ -20,9 +22,14 @@ class Source:
     whose types have nothing in common, is an error only for who uses it. No rows at all is no error here.
     """
 
-    def __init__(self, base: Path, files: Sequence[SourceFile]) -> None:
+    def __init__(
+        self, base: Path, files: Sequence[SourceFile], missing: Collection[str] = (), store: Store | None = None
+    ) -> None:
+        """Take the files in order; those named in `missing` are known from before and not there any more."""
         self.base = base
+        self._store = store or Store()
         self.files = tuple(files)
+        self.missing = frozenset(missing)
         self._stops = list(accumulate(file.rows for file in self.files))
         self._columns = Columns(base, self.files)
 
@@ -68,7 +75,8 @@ class Source:
         while row < stop_row:
             file, file_first = self.files[index], self._first_row(index)
             stop = min(stop_row, self._stops[index]) - file_first
-            for batch in file_batches(file, self.base, wanted, row - file_first, stop):
+            at = located(file.name, file.version, self.base, self._store)
+            for batch in file_batches(file, at, wanted, row - file_first, stop):
                 yield RowBatch(row, batch)
                 row += batch.num_rows
             index += 1

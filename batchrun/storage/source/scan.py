@@ -1,52 +1,92 @@
 """A scan opens every input file once and puts them in the order in which their rows are numbered."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 
 from batchrun.errors import InputError
+from batchrun.storage.s3 import S3Options, Store
 from batchrun.storage.source import formats
 from batchrun.storage.source.facts import naming
-from batchrun.storage.source.files import FoundFile, find_files
+from batchrun.storage.source.files import find_files
+from batchrun.storage.source.found_file import FoundFile
+from batchrun.storage.source.input_file import is_in_s3
 from batchrun.storage.source.rows import Source
 from batchrun.storage.source.source_file import SourceFile
 
 NOTHING_KNOWN: Mapping[str, SourceFile] = MappingProxyType({})
+FOOTERS_AT_ONCE = 24  # of a store: each waits for an answer, and holds a quarter of a megabyte
 
 
-def scan(paths: Sequence[str], base: Path, known: Mapping[str, SourceFile] = NOTHING_KNOWN) -> Source:
-    """Return the rows of the files that `paths` mean, seen from `base`.
+def scan(
+    paths: Sequence[str],
+    base: Path,
+    known: Mapping[str, SourceFile] = NOTHING_KNOWN,
+    options: S3Options | None = None,
+) -> Source:
+    """Return the rows of the files that `paths` mean, seen from `base`; `options` say how a store is reached.
 
     `known` are the files of a manifest by name, in its order. They come first and in that order; new files come
-    last, sorted by name, so that no row's number ever changes. A known file of unchanged size and time is not read
-    again. One that has changed is, and one that is gone is left out: whoever owns the manifest compares.
+    last, sorted by name, so that no row's number ever changes. A known file of unchanged size and time, or ETag, is
+    not read again. One that has changed is, and one that is gone keeps its place, so that the rows behind it keep
+    their numbers: whoever owns the manifest compares.
     Raises InputError as `find_files` does, and for a file that cannot be read.
     """
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- as find_files does, so that names mean the same
-    found = {file.name: file for file in find_files(paths, base)}
-    order = [name for name in known if name in found] + [name for name in found if name not in known]
-    return Source(base, tuple(_scanned(found[name], base, known.get(name)) for name in order))
+    store = Store(options)
+    found = {file.name: file for file in find_files(paths, base, store, list(known))}
+    scanned = _scanned([*found.values()], known)
+    files = [scanned.get(name, known[name]) for name in known]
+    files += [scanned[name] for name in found if name not in known]
+    return Source(base, files, missing=known.keys() - found.keys(), store=store)
 
 
-def _scanned(file: FoundFile, base: Path, known: SourceFile | None) -> SourceFile:
-    path = file.path(base)
-    with naming(path):
-        before = path.stat()
-    if known is not None and (known.size_bytes, known.mtime_ns) == (before.st_size, before.st_mtime_ns):
-        return known
-    facts = formats.facts(path, file.format)
-    with naming(path):
-        after = path.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise InputError(f"{path}: changed while it was scanned: {before.st_size} bytes, now {after.st_size}")
+def _scanned(found: Sequence[FoundFile], known: Mapping[str, SourceFile]) -> Mapping[str, SourceFile]:
+    """Return what is known of each file, or learnt: a file at a time, but footers of a store many at once."""
+    scanned: dict[str, SourceFile] = {}
+    footers: list[FoundFile] = []
+    for file in found:
+        before = known.get(file.name)
+        with naming(file.at):
+            version = file.at.version()
+        if before is not None and before.version.is_same(version):
+            scanned[file.name] = before
+        elif is_in_s3(file.name) and file.format == "parquet":
+            footers.append(file)
+        else:
+            scanned[file.name] = _read(file)
+    scanned |= zip((file.name for file in footers), _side_by_side(footers), strict=True)
+    return scanned
+
+
+def _side_by_side(files: Sequence[FoundFile]) -> Iterator[SourceFile]:
+    if not files:
+        return
+    pool = ThreadPoolExecutor(FOOTERS_AT_ONCE)
+    try:
+        yield from pool.map(_read, files)
+    finally:
+        pool.shutdown(cancel_futures=True)  # the first file that cannot be read ends it
+
+
+def _read(file: FoundFile) -> SourceFile:
+    with naming(file.at):
+        before = file.at.version()
+        facts = formats.facts(file.at, file.format)
+        after = file.at.version()
+    if before != after:
+        raise InputError(f"{file.at}: changed while it was scanned: {before.size_bytes} bytes, now {after.size_bytes}")
     return SourceFile(
         name=file.name,
         format=file.format,
         rows=facts.rows,
-        size_bytes=after.st_size,
-        mtime_ns=after.st_mtime_ns,
+        size_bytes=after.size_bytes,
+        mtime_ns=after.mtime_ns,
         digest=facts.digest,
         schema=facts.schema,
         partitions=file.partitions,
+        etag=after.etag,
+        marks=facts.marks,
     )

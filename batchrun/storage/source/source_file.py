@@ -4,19 +4,20 @@ import base64
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 
-from batchrun.storage.source.files import FoundFile, Partitions
+from batchrun.storage.source.facts import Marks
+from batchrun.storage.source.found_file import Partitions
+from batchrun.storage.source.input_file import Version
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """One input file as it was when it was scanned."""
 
-    name: str  # relative to the job's folder with /, or absolute
+    name: str  # relative to the job's folder with /, or absolute, or an s3:// URL
     format: str
     rows: int
     size_bytes: int
@@ -24,10 +25,13 @@ class SourceFile:
     digest: str  # sha256: of a Parquet file's size and footer, of a text file's content
     schema: pa.Schema  # the file's own columns, dictionaries and views as plain types
     partitions: Partitions  # columns given by key=value folders; they hide columns of the same name in the file
+    etag: str = ""  # of an object in a store
+    marks: Marks = ()  # where reading can begin in a large text file
 
-    def path(self, base: Path) -> Path:
-        """Return where the file lies."""
-        return FoundFile(self.name, self.format).path(base)
+    @property
+    def version(self) -> Version:
+        """Return the version that was scanned."""
+        return Version(self.size_bytes, self.mtime_ns, self.etag)
 
     @property
     def columns(self) -> pa.Schema:
@@ -42,28 +46,40 @@ class SourceFile:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values; the schema is packed, since ten thousand files repeat it."""
-        return {
+        told = {
             "name": self.name,
             "format": self.format,
             "rows": self.rows,
             "size_bytes": self.size_bytes,
             "mtime_ns": self.mtime_ns,
             "digest": self.digest,
-            "schema": _packed(self.schema),
+            "schema": packed(self.schema),
             "partitions": dict(self.partitions),
         }
+        if self.etag:
+            told["etag"] = self.etag
+        if self.marks:
+            told["marks"] = [list(mark) for mark in self.marks]
+        return told
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """Return the record that `to_json` wrote."""
-        return cls(**{**kept, "schema": _unpacked(kept["schema"]), "partitions": tuple(kept["partitions"].items())})
+        read = {
+            "schema": unpacked(kept["schema"]),
+            "partitions": tuple(kept["partitions"].items()),
+            "marks": tuple((row, first_byte) for row, first_byte in kept.get("marks", ())),
+        }
+        return cls(**{**kept, **read})
 
 
 @lru_cache(maxsize=256)
-def _packed(schema: pa.Schema) -> str:
+def packed(schema: pa.Schema) -> str:
+    """Return a schema as text for JSON."""
     return base64.b64encode(zlib.compress(schema.serialize().to_pybytes())).decode()
 
 
 @lru_cache(maxsize=256)
-def _unpacked(text: str) -> pa.Schema:
+def unpacked(text: str) -> pa.Schema:
+    """Return the schema that `packed` wrote."""
     return pa.ipc.read_schema(pa.py_buffer(zlib.decompress(base64.b64decode(text))))

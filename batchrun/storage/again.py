@@ -1,0 +1,90 @@
+"""Rows of finished parts that are sent again: a log that takes the place of a part until the new part is there.
+
+Such a log begins with the digest of the part that it was made from. While that part stands, the range is open again;
+once another has replaced it, the log is what a kill left over.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import fields
+
+import pyarrow.parquet as pq
+
+from batchrun.errors import InputError, StorageError
+from batchrun.records import Outcome, Status, Usage
+from batchrun.storage.files import sync_folder
+from batchrun.storage.log_lines import again_line, earlier_line, outcome_line, unsettled_line
+from batchrun.storage.manifest import read_manifest
+from batchrun.storage.part_facts import PartFacts, read_facts
+from batchrun.storage.ranges import DATA, Range, Ranges
+from batchrun.storage.store import MANIFEST, Store
+from batchrun.storage.wal import made_from
+
+ROWS_AT_A_TIME = 256
+_PLAIN = [one.name for one in fields(Outcome) if one.name not in ("status", "usage", "finished_at")]
+_TOKENS = ["input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"]
+
+
+def refuse_unfinished(store: Store, rows: int, rows_per_part: int) -> None:
+    """Raise InputError unless each of the input's first `rows` rows is in a part."""
+    stretches = read_manifest(store).stretches if store.exists(MANIFEST) else ()
+    there = store.names(DATA)
+    done = sum(of.rows for of in Ranges(stretches, rows_per_part) if of.part_name in there)
+    if done < rows or not stretches:
+        raise InputError(
+            f"{store.name}: {rows - done:,} of {rows:,} rows have no result yet; "
+            "run the job to its end first: batchrun run"
+        )
+
+
+def reopen_parts(store: Store, ranges: Ranges, run_id: str, statuses: Collection[Status]) -> int:
+    """Open the ranges again whose parts hold rows of `statuses`; return how many such rows there are.
+
+    A range that is open again already stays as it is. Raises StorageError if a part is not what it should be.
+    """
+    rows = 0
+    for of in ranges:
+        facts = read_facts(store, of.part)
+        if strangeness := facts.strangeness(of, run_id):
+            raise StorageError(f"{store.where(of.part)}: {strangeness}")
+        log = store.wal / of.log_name
+        if not log.exists() or made_from(log) != facts.digest:
+            rows += reopen(store, of, facts, statuses)
+    return rows
+
+
+def reopen(store: Store, of: Range, facts: PartFacts, statuses: Collection[Status]) -> int:
+    """Make the log of a range from its part, in which rows of `statuses` have no outcome; return how many they are.
+
+    The part stays. The log is there whole or not at all. Raises OSError if it cannot be written.
+    """
+    rows = sum(facts.totals.by_status.get(status.value, 0) for status in statuses)
+    if not rows:
+        return 0
+    beside = store.tmp / of.log_name
+    with beside.open("wb") as file:
+        file.write(again_line(facts.digest))
+        if facts.totals.unsettled_usd:
+            file.write(unsettled_line(of.first_row, facts.totals.unsettled_usd))
+        for outcome in outcomes_of(store, of):
+            file.write(earlier_line(outcome) if outcome.status in statuses else outcome_line(outcome))
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(store.wal / of.log_name)
+    sync_folder(store.wal)
+    return rows
+
+
+def outcomes_of(store: Store, of: Range) -> Iterator[Outcome]:
+    """Yield the outcomes that a part holds, in row order."""
+    columns = [*_PLAIN, *_TOKENS, "status", "finished_at"]
+    with store.open(of.part) as opened, pq.ParquetFile(opened, pre_buffer=False) as file:
+        for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=columns, use_threads=False):
+            for row in batch.to_pylist():
+                ended = row["finished_at"]
+                yield Outcome(
+                    **{name: row[name] for name in _PLAIN},
+                    status=Status(row["status"]),
+                    usage=Usage(*(row[name] or 0 for name in _TOKENS)),
+                    finished_at=ended.isoformat(timespec="milliseconds") if ended is not None else "",
+                )

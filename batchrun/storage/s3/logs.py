@@ -1,0 +1,95 @@
+"""Copies of logs in a bucket: an object for every stretch that was appended, named by where it begins."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+from threading import Lock
+
+from batchrun.errors import LockedError
+from batchrun.storage.files import write_atomically
+from batchrun.storage.s3.bucket import Bucket
+from batchrun.storage.s3.problems import ConflictError
+
+
+class LogCopies:
+    """Copies what was appended to the logs of a folder, and brings back what another machine copied.
+
+    A stretch is written on the condition that its place is free. If it is not, another run writes there.
+    """
+
+    def __init__(self, bucket: Bucket, prefix: str, wal: Path) -> None:
+        """Take where the copies lie, and the folder of the logs."""
+        self._bucket = bucket
+        self._prefix = prefix
+        self._wal = wal
+        self._copied: dict[str, int] = {}  # of each log, up to where it was copied [bytes]
+        self._keys: dict[str, list[str]] = defaultdict(list)
+        self._copying = Lock()  # one thread copies while another writes parts
+
+    def __repr__(self) -> str:
+        return f"LogCopies({self._bucket.where(self._prefix)}, {len(self._copied)} logs)"
+
+    def fetch(self) -> None:
+        """Join every copied log with the one that lies here, if one does; to be called once, before any is open.
+
+        A log that goes on where its copies end stays. Where they differ, another machine has gone on from the copies:
+        its lines come first, then ours; of two outcomes of one row the first counts.
+        """
+        for name, copied in self._by_log().items():
+            path = self._wal / name
+            here = path.read_bytes() if path.exists() else b""
+            if not here.startswith(copied):
+                write_atomically(path, copied + _rest(here, copied))
+            self._copied[name] = len(copied)
+
+    def flush(self, names: Collection[str]) -> None:
+        """Copy what was appended to these logs since the last time.
+
+        Raises LockedError if another run has written there, StorageError if the store is away.
+        """
+        for name in names:
+            with self._copying:
+                self._flush(name)
+
+    def remove(self, name: str) -> None:
+        """Remove the copies of a log."""
+        with self._copying:
+            self._bucket.delete(self._keys.pop(name, []))
+            self._copied.pop(name, None)
+
+    def _flush(self, name: str) -> None:
+        start = self._copied.get(name, 0)
+        try:
+            with (self._wal / name).open("rb") as file:
+                file.seek(start)
+                content = file.read()
+        except FileNotFoundError:
+            return  # it became a part meanwhile
+        content = content[: content.rfind(b"\n") + 1]
+        if not content:
+            return
+        key = f"{self._prefix}{name}.{start:012d}"
+        try:
+            self._bucket.create(key, content)
+        except ConflictError as error:
+            raise LockedError(f"{error}; another run holds this output by now") from error
+        self._keys[name].append(key)
+        self._copied[name] = start + len(content)
+
+    def _by_log(self) -> dict[str, bytes]:
+        """Return the content of each copied log, as far as its stretches join."""
+        logs: dict[str, bytes] = defaultdict(bytes)
+        for info in self._bucket.objects(self._prefix):
+            name, _, start = info.key.removeprefix(self._prefix).rpartition(".")
+            self._keys[name].append(info.key)
+            stretch = self._bucket.get(info.key)
+            if stretch is not None and int(start) == len(logs[name]):
+                logs[name] += stretch.content
+        return dict(logs)
+
+
+def _rest(here: bytes, copied: bytes) -> bytes:
+    """Return the lines of `here` from the first that the copies have not."""
+    ours, theirs = here.splitlines(keepends=True), copied.splitlines(keepends=True)
+    alike = next((at for at, (one, other) in enumerate(zip(ours, theirs, strict=False)) if one != other), len(theirs))
+    return b"".join(ours[alike:])

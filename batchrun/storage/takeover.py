@@ -1,0 +1,82 @@
+"""How a run takes an output over: new, or as an earlier run left it."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from batchrun.errors import InputError
+from batchrun.storage.changes import FRESH, check_changes
+from batchrun.storage.manifest import Manifest, check_identity, read_manifest
+from batchrun.storage.ranges import DATA, Ranges
+from batchrun.storage.source import Source
+from batchrun.storage.store import MANIFEST, SUCCESS, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a run says of the output that it wants to write."""
+
+    job: str
+    identity: Mapping[str, Any]
+    source: Source
+    kept: pa.Schema  # the columns that results carry over
+    rows: int  # of the input, or of its first rows where the job is limited
+    rows_per_part: int
+    regions: Sequence[str]
+    accept_changes: bool = False
+
+
+def take_over(store: Store, claim: Claim) -> Manifest:
+    """Return the manifest of the output as this run goes on with it, written where it is new or has grown.
+
+    Raises InputError naming what differs if the output belongs to another job.
+    """
+    if not store.exists(MANIFEST):
+        manifest = Manifest(
+            run_id=uuid.uuid4().hex,
+            job=claim.job,
+            identity=claim.identity,
+            files=claim.source.files,
+            stretches=(claim.rows,),
+            regions=tuple(sorted(claim.regions)),
+            kept=claim.kept,
+        )
+        manifest.write(store)
+        return manifest
+    old = read_manifest(store)
+    check_identity(store.name, old, claim.identity)
+    ranges = Ranges(old.stretches, claim.rows_per_part)
+    there = store.names(DATA)
+
+    def unfinished(first_row: int, stop_row: int) -> bool:
+        return stop_row > ranges.rows or any(of.part_name not in there for of in ranges.meeting(first_row, stop_row))
+
+    accepted = check_changes(store.name, old, claim.source, unfinished, accept=claim.accept_changes)
+    if ranges.rows:
+        _check_columns(store.name, old, claim.kept)
+    manifest = replace(
+        old,
+        stretches=tuple(ranges.extended_to(claim.rows).stretches),
+        files=claim.source.files,
+        kept=claim.kept,
+        accepted=tuple(sorted({*old.accepted, *accepted})),
+    ).with_regions(claim.regions)
+    if manifest != old:
+        if manifest.stretches != old.stretches:
+            store.remove(SUCCESS)
+        manifest.write(store)
+    return manifest
+
+
+def _check_columns(output: str, old: Manifest, kept: pa.Schema) -> None:
+    """Refuse columns to carry over whose types new files have changed: all parts of an output have one schema."""
+    for before in old.kept or ():
+        now = kept.field(before.name).type if before.name in kept.names else None
+        if now != before.type:
+            raise InputError(
+                f"{output}: input column {before.name!r} was {before.type} and is {now or 'missing'} with the files "
+                f"of now; give the new files the old type, or {FRESH}"
+            )

@@ -1,0 +1,41 @@
+"""What tests of the store share: a bucket, and the same behind a proxy that can be made to fail."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from batchrun.storage.s3 import Bucket, S3Options, Store
+from tests.s3.proxy import Proxy, proxy_to
+from tests.services import ObjectStore
+
+
+@pytest.fixture(scope="session")
+def store(seaweed_server: ObjectStore) -> Iterator[Store]:
+    """One client for all tests, since opening one takes half a second; it opens in a test that has the keys."""
+    with Store(S3Options(endpoint=seaweed_server.endpoint)) as store:
+        yield store
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStore, store: Store) -> Bucket:
+    return Bucket(store, object_store.bucket)
+
+
+@pytest.fixture(scope="session")
+def proxy_and_store(seaweed_server: ObjectStore) -> Iterator[tuple[Proxy, Store]]:
+    with proxy_to(seaweed_server.endpoint) as proxy, Store(S3Options(endpoint=proxy.endpoint)) as store:
+        yield proxy, store
+
+
+@pytest.fixture
+def proxy(proxy_and_store: tuple[Proxy, Store]) -> Iterator[Proxy]:
+    proxy, _ = proxy_and_store
+    proxy.seen.clear()
+    yield proxy
+    assert proxy.faults == [], "a fault did not come about"
+
+
+@pytest.fixture
+def faulty(object_store: ObjectStore, proxy: Proxy, proxy_and_store: tuple[Proxy, Store]) -> Bucket:
+    """The bucket, seen through the proxy."""
+    return Bucket(proxy_and_store[1], object_store.bucket)

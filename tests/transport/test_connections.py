@@ -1,0 +1,229 @@
+"""Connections that networks forget, break or refuse: no call hangs on one, and none is taken for another's fault."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from batchrun.bedrock import sdk
+from batchrun.bedrock.body import Sampling, invoke_body
+from batchrun.bedrock.credentials import Access
+from batchrun.bedrock.faults import Action, Fault
+from batchrun.bedrock.sdk import FORGOTTEN_S, SdkTransport, Wire
+from batchrun.bedrock.sockets import OPTIONS, lively_socket
+from batchrun.emulator.config import EmulatorSpec
+from batchrun.emulator.server import Emulator, serve
+from batchrun.records import Completion, Message, Prompt, Request
+from tests.process.runs import emulator as emulator_process
+from tests.process.runs import stats
+from tests.proxy import Proxy, proxy
+
+US = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+SAMPLING = Sampling(max_tokens=100)
+HOURS_S = 3 * 3_600.0
+pytestmark = pytest.mark.anyio
+
+
+def request(text: str = "Hello. [[output_tokens=1]]", row: int = 0, max_tokens: int = SAMPLING.max_tokens) -> Request:
+    prompt = Prompt(None, (Message("user", text),))
+    return Request(row, prompt, invoke_body(prompt, Sampling(max_tokens)), 20, max_tokens)
+
+
+def wire(keep_alive_s: float = 30.0, connections: int = 16) -> Wire:
+    return Wire("invoke", SAMPLING, connections, keep_alive_s)
+
+
+@asynccontextmanager
+async def behind_a_proxy(forgets_after_s: float = float("inf")) -> AsyncIterator[tuple[Emulator, Proxy]]:
+    """An emulator that is reached through a proxy alone."""
+    spec = EmulatorSpec(latency_s=0, latency_per_token_s=0)
+    async with serve(spec) as emulator, proxy(emulator.url, forgets_after_s) as between:
+        yield emulator, between
+
+
+def at(between: Proxy) -> Access:
+    return Access(endpoint_url=f"{between.url}/{{region}}")
+
+
+async def test_a_connection_that_the_network_has_forgotten_is_not_used_again() -> None:
+    # The same ratio as 300 s to 350 s: six tenths of what the network forgets after.
+    async with behind_a_proxy(forgets_after_s=0.5) as (emulator, between):
+        async with SdkTransport(at(between), wire(keep_alive_s=0.3)) as transport:
+            for _ in range(2):
+                async with anyio.create_task_group() as calls:
+                    for row in range(8):
+                        calls.start_soon(transport.send, US, "us-east-1", request(row=row))
+                await anyio.sleep(0.6)
+            began_s = time.monotonic()
+            answer = await transport.send(US, "us-east-1", request())
+
+        assert isinstance(answer, Completion)
+        assert time.monotonic() - began_s < 5  # not the 64 s that a call may take
+        assert (between.swallowed, emulator.stats()["calls"]) == (0, 17)
+
+
+async def test_the_proxy_of_these_tests_does_swallow_what_comes_over_a_forgotten_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sdk, "LEAST_READ_TIMEOUT_S", -3.5)  # and 4 s for 100 tokens
+    async with behind_a_proxy(forgets_after_s=0.1) as (_, between):
+        async with SdkTransport(at(between), wire(keep_alive_s=30)) as transport:
+            await transport.send(US, "us-east-1", request())
+            await anyio.sleep(0.2)
+            fault = await transport.send(US, "us-east-1", request())
+
+        assert isinstance(fault, Fault)
+        assert (fault.code, between.swallowed) == ("ReadTimeout", 1)
+
+
+async def test_a_connection_in_use_every_so_often_is_kept() -> None:
+    async with behind_a_proxy() as (_, between), SdkTransport(at(between), wire()) as transport:
+        for row in range(5):
+            await transport.send(US, "us-east-1", request(row=row))
+
+        assert between.connections == 1
+
+
+async def test_after_a_sleep_calls_go_out_on_new_connections() -> None:
+    slept = [777.0]
+    async with behind_a_proxy() as (_, between):
+        async with SdkTransport(at(between), wire(), lambda: slept[0]) as transport:
+            await transport.send(US, "us-east-1", request())
+            between.forgets_all = True  # the router at home, the balancer
+            slept[0] += HOURS_S
+            calling = anyio.create_task_group()
+            async with calling:
+                calling.start_soon(_remember_new_connections, between)
+                with anyio.fail_after(5):
+                    answer = await transport.send(US, "us-east-1", request())
+
+        assert isinstance(answer, Completion)
+        assert (between.connections, between.swallowed) == (2, 0)
+
+
+async def _remember_new_connections(between: Proxy) -> None:
+    with anyio.fail_after(5):
+        while between.connections < 2:
+            await anyio.lowlevel.checkpoint()
+    between.forgets_all = False
+
+
+async def test_a_nap_that_nobody_forgets_anything_in_costs_no_connection() -> None:
+    slept = [0.0]
+    async with behind_a_proxy() as (_, between):
+        async with SdkTransport(at(between), wire(), lambda: slept[0]) as transport:
+            for _ in range(5):
+                await transport.send(US, "us-east-1", request())
+                slept[0] += FORGOTTEN_S / 10
+
+        assert between.connections == 1
+
+
+async def test_calls_that_were_out_end_on_the_old_connections_which_then_close() -> None:
+    slept = [0.0]
+    async with behind_a_proxy() as (emulator, between):
+        async with SdkTransport(at(between), wire(), lambda: slept[0]) as transport:
+            answers: list[Any] = []
+
+            async def call(text: str) -> None:
+                answers.append(await transport.send(US, "us-east-1", request(text)))
+
+            await call("First.")
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(call, "Slow. [[latency_s=0.3]]")
+                with anyio.fail_after(5):
+                    while not emulator.stats()["in_flight"]:
+                        await anyio.lowlevel.checkpoint()
+                slept[0] += HOURS_S
+                await call("New.")
+            with anyio.fail_after(5):
+                while between.open_connections > 1:
+                    await anyio.lowlevel.checkpoint()
+
+        assert len(answers) == 3
+        assert all(isinstance(answer, Completion) for answer in answers)
+
+
+async def test_clients_of_credentials_that_were_renewed_do_not_stay_behind() -> None:
+    async with behind_a_proxy() as (_, between), SdkTransport(at(between), wire()) as transport:
+        for row in range(4):
+            assert isinstance(await transport.send(US, "us-east-1", request(row=row)), Completion)
+            await transport.refresh()
+        with anyio.fail_after(5):
+            while between.open_connections:
+                await anyio.lowlevel.checkpoint()
+
+        assert between.connections == 4
+
+
+def test_a_call_whose_other_end_has_gone_is_given_up_within_minutes() -> None:
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 9))
+    with lively_socket(address) as made:
+        told = {
+            name: made.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+            for name in OPTIONS
+            if hasattr(socket, name)
+        }
+
+    assert told == {name: OPTIONS[name] for name in told}
+    assert OPTIONS["TCP_USER_TIMEOUT"] / 1000 <= 120
+    assert OPTIONS["TCP_KEEPIDLE"] + OPTIONS["TCP_KEEPCNT"] * OPTIONS["TCP_KEEPINTVL"] <= 120
+
+
+@pytest.fixture
+def no_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """A name service that is out, until the list is cleared; then every name is this machine."""
+    out = [True]
+    resolve = asyncio.BaseEventLoop.getaddrinfo
+
+    async def getaddrinfo(self: Any, host: str, *arguments: Any, **options: Any) -> Any:
+        if out:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return await resolve(self, "127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    yield out
+    out.clear()
+
+
+async def test_a_name_that_is_not_found_is_a_lane_that_is_out_and_no_fault_of_the_row(no_names: list[bool]) -> None:
+    async with serve(EmulatorSpec(latency_s=0, latency_per_token_s=0)) as emulator:
+        port = emulator.url.rpartition(":")[2]
+        access = Access(endpoint_url=f"http://bedrock.example:{port}/{{region}}")
+        async with SdkTransport(access, wire()) as transport:
+            fault = await transport.send(US, "us-east-1", request())
+            no_names.clear()
+            answer = await transport.send(US, "us-east-1", request())
+
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.action, fault.maybe_billed) == ("ConnectError", Action.COOL, False)
+    assert isinstance(answer, Completion)
+
+
+@pytest.mark.parametrize("max_tokens", [100, 50], ids=["the longest", "a shorter one"])
+async def test_answers_that_came_while_the_process_was_stopped_are_taken(
+    monkeypatch: pytest.MonkeyPatch, max_tokens: int
+) -> None:
+    monkeypatch.setattr(sdk, "LEAST_READ_TIMEOUT_S", 1.0 - max_tokens / sdk.SLOWEST_TOKENS_PER_S)  # 1 s in all
+    answers: dict[int, Any] = {}
+    with emulator_process("--latency-s", "0.4") as url:
+        async with SdkTransport(Access(endpoint_url=f"{url}/{{region}}"), wire(connections=30)) as transport:
+
+            async def call(row: int) -> None:
+                answers[row] = await transport.send(US, "us-east-1", request(f"Row {row}.", row, max_tokens))
+
+            await call(0)
+            async with anyio.create_task_group() as calls:
+                for row in range(1, 25):
+                    calls.start_soon(call, row)
+                with anyio.fail_after(5):
+                    while (await anyio.to_thread.run_sync(stats, url))["in_flight"] < 24:
+                        pass
+                time.sleep(1.5)  # noqa: ASYNC251 - nothing runs, as in a process that was sent SIGSTOP
+
+    assert {row: answer for row, answer in answers.items() if not isinstance(answer, Completion)} == {}
