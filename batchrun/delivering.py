@@ -48,7 +48,7 @@ class Delivering:
                 stopped = await self._pipeline.run()
                 self._deliveries.finish()
             side.cancel_scope.cancel()
-        return stopped
+        return stopped if stopped is not None else self._gate.closed_by  # a deadline may come after the rows
 
     def hurry(self) -> None:
         """Stop at once."""
