@@ -19,7 +19,6 @@ from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, BatchrunError, LockedError, StorageError
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
-from batchrun.lanes.shared import look_shared
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Status
 from batchrun.runaway import MaxFailed
@@ -210,7 +209,7 @@ class _Run:
             store.remove(SUCCESS)
         ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
-        if shared := look_shared(pools):
+        if gate is not None and (shared := gate.admissions.sharing.note()):
             ground.tally.note_once(shared)
         summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
         if lags:

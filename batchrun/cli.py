@@ -40,7 +40,8 @@ THREADS_END_S = 0.5  # an idle thread of a pool ends in no time
 
 EXIT_CODES = """
 Exit codes: 0 finished; 1 finished, but more rows failed than limits.max_failed; 2 the job file or the input is wrong,
-nothing was sent; 3 stopped early, run again to go on; 4 credentials, access or storage; 5 another run holds the output.
+nothing was sent; 3 stopped early, run again to go on; 4 credentials, access, storage or a sink; 5 another run holds the
+output.
 """
 
 

@@ -33,12 +33,15 @@ def deliver(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> dict[st
     with open_store(spec) as store:
         if not store.exists(MANIFEST):
             raise InputError(f"output.path {store.name}: no run has written here yet; start one: batchrun run")
-        with store.hold():
-            manifest = read_manifest(store)
-            before, after = anyio.run(_deliver, spec, store, manifest.run_id, backend="asyncio")
-            behind = [line for lag in after if (line := lag.line())]
-            if not behind:
-                _mark(store, manifest, MaxFailed(spec.limits.max_failed))
+        try:
+            with store.hold():
+                manifest = read_manifest(store)
+                before, after = anyio.run(_deliver, spec, store, manifest.run_id, backend="asyncio")
+                behind = [line for lag in after if (line := lag.line())]
+                if not behind:
+                    _mark(store, manifest, MaxFailed(spec.limits.max_failed))
+        except OSError as error:
+            raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
     sinks = [
         {**now.record(), "delivered_now": max(0, was.outstanding - now.outstanding), "error": now.error}
         for was, now in zip(before, after, strict=True)
@@ -82,10 +85,7 @@ def _mark(store: Store, manifest: Manifest, most: MaxFailed) -> None:
     totals = [read_facts(store, of.part).totals for of in ranges]
     rows, ok = (sum(counts) for counts in ([one.rows for one in totals], [_ok(one.by_status) for one in totals]))
     if most.allows(rows - ok, rows):
-        try:
-            store.write(SUCCESS, as_json({"rows": rows, "run_id": manifest.run_id}))
-        except OSError as error:
-            raise StorageError(f"{store.where(SUCCESS)}: cannot be written: {error.strerror}") from error
+        store.write(SUCCESS, as_json({"rows": rows, "run_id": manifest.run_id}))
 
 
 def _ok(by_status: Mapping[str, int]) -> int:

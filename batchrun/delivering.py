@@ -45,10 +45,10 @@ class Delivering:
             side.start_soon(self._end_once_closed)
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._deliveries.run)
-                await self._pipeline.run()
+                stopped = await self._pipeline.run()
                 self._deliveries.finish()
             side.cancel_scope.cancel()
-        return self._gate.closed_by
+        return stopped
 
     def hurry(self) -> None:
         """Stop at once."""

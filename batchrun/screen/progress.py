@@ -89,7 +89,7 @@ class Progress:
         now_s = self._clock.now_s()
         totals = self._output.totals
         rate = self._rows_per_s(now_s, totals.rows)
-        pools = list(self._gate.admissions.router.pools.values()) if self._gate is not None else []
+        pools = self._gate.admissions.router.booked() if self._gate is not None else ()
         quotas = [pool.quota.tokens_per_minute for pool in pools]
         rows_total = self._output.ranges.rows
         return Snapshot(

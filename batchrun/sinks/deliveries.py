@@ -9,7 +9,7 @@ from batchrun.clock import Clock
 from batchrun.errors import SinkError
 from batchrun.sinks.delivery import Delivery, Lag
 
-LOOK_EVERY_S = 5.0  # for parts that have appeared
+LOOK_EVERY_S = 2.0  # for parts that have appeared
 FIRST_WAIT_S = 1.0  # after a failure, doubled with each further one
 LONGEST_WAIT_S = 60.0
 LAST_TRIES = 3  # failures in a row that end the deliveries once the run has nothing else to do

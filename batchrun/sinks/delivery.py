@@ -1,5 +1,6 @@
 """One sink of a job: what it lacks, and the next part for it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -72,6 +73,7 @@ class Delivery:
         self._folder = folder
         self._session: Sink | None = None
         self._held: dict[int, int] | None = None  # by what the sink said last and what it took since
+        self._failures: Counter[int] = Counter()  # by part
         # A step that was given up on may still go on in its thread.
         self._one_at_a_time = Lock()
 
@@ -79,7 +81,7 @@ class Delivery:
         return f"Delivery({self.label}, {len(self._held or {})} parts held)"
 
     def step(self) -> bool:
-        """Deliver the first part that is outstanding; return False if there is none.
+        """Deliver a part that is outstanding, those that failed least first; return False if there is none.
 
         Raises SinkError if the sink is down or refuses; the next step begins anew with what the sink says it holds.
         """
@@ -126,7 +128,9 @@ class Delivery:
     def _next(self) -> tuple[Sink, dict[int, int], Part | None]:
         parts = self._folder.parts()
         session, held = self._open(parts)
-        return session, held, next((part for part in parts.values() if held.get(part.number) != part.version), None)
+        outstanding = [part for part in parts.values() if held.get(part.number) != part.version]
+        # One that the sink will not have, whatever is wrong with it, must not keep the others back.
+        return session, held, min(outstanding, key=lambda part: self._failures[part.number], default=None)
 
     def _open(self, parts: Mapping[int, Part]) -> tuple[Sink, dict[int, int]]:
         if self._session is None:
@@ -140,6 +144,7 @@ class Delivery:
         try:
             session.deliver(part)
         except Exception as error:
+            self._failures[part.number] += 1
             error.add_note(f"part {part.number}")
             raise
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batchrun.sinks.nested import is_list, with_leaves
-from batchrun.sinks.plain import iso, seconds
+from batchrun.sinks.plain import PER_SECOND, iso, seconds
 from batchrun.sinks.text import is_text
 
 SIGNED = {
@@ -16,6 +16,8 @@ SIGNED = {
     pa.null(): pa.string(),
 }
 MOST_DIGITS = 38
+PER_DAY = {unit: 86_400 * per_second for unit, per_second in PER_SECOND.items()}
+MOST_DAYS = 365 * 262_000  # either side of 1970; what delta-rs counts days with ends at 262,142 years
 
 
 def delta_schema(schema: pa.Schema) -> pa.Schema:
@@ -66,7 +68,18 @@ def _array(array: pa.Array) -> pa.Array:
         return iso(array)
     if pa.types.is_duration(kind):
         return seconds(array)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        array = _within_reach(array)
     return pc.cast(array, options=pc.CastOptions(target_type=delta_type(kind), allow_time_truncate=True))
+
+
+def _within_reach(array: pa.Array) -> pa.Array:
+    """Return moments or days, with null for those that the table's statistics have no calendar for."""
+    kind = array.type
+    per_day = 1 if kind == pa.date32() else PER_DAY["ms" if kind == pa.date64() else kind.unit]
+    ticks = array.cast(pa.int32()).cast(pa.int64()) if kind == pa.date32() else array.cast(pa.int64())
+    most = min(MOST_DAYS * per_day, 2**63 - 1)
+    return pc.if_else(pc.and_(pc.greater_equal(ticks, -most), pc.less_equal(ticks, most)), array, None)
 
 
 def _fits(kind: pa.DataType) -> bool:

@@ -1,5 +1,6 @@
 """Finished parts as sinks see them: who they are, and their rows in small batches."""
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from batchrun.storage.part_facts import PartFacts, facts_in, read_facts
 from batchrun.storage.ranges import DATA
 from batchrun.storage.store import Store
 
+NAME = re.compile(r"part-[0-9]{6,}\.parquet")  # what else stands in data/ is for `verify` to tell
 ROWS_AT_A_TIME = 256
 DIGITS = 15  # of the digest in hex: 60 bits fit the signed 64-bit integers that ledgers have
 
@@ -81,7 +83,8 @@ class FinishedParts:
         Raises StorageError if an object is no part of this run.
         """
         with self._one_at_a_time:
-            self._known = {name: self._looked(name, stamp) for name, stamp in sorted(self._store.names(DATA).items())}
+            found = sorted((name, stamp) for name, stamp in self._store.names(DATA).items() if NAME.fullmatch(name))
+            self._known = {name: self._looked(name, stamp) for name, stamp in found}
             return {part.number: part for _, part in self._known.values()}
 
     def _looked(self, name: str, stamp: Hashable) -> tuple[Hashable, Part]:

@@ -37,13 +37,20 @@ def plain(array: pa.Array) -> list[Any]:
 
 
 def iso(array: pa.Array) -> pa.Array:
-    """Return moments, dates and times as ISO 8601; a moment with a time zone is said in UTC and ends in Z."""
+    """Return moments, dates and times as ISO 8601; a moment with a time zone is said in UTC and ends in Z.
+
+    What is more than 32,767 years away from the year 0, which is as far as Arrow's calendar goes, is null.
+    """
     kind = array.type
     if not pa.types.is_timestamp(kind):
-        return array.cast(pa.string())
+        return _in_calendar(array.cast(pa.string()))
     naive = array.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.timestamp(kind.unit)) if kind.tz else array
-    said = pc.replace_substring(naive.cast(pa.string()), " ", "T", max_replacements=1)
+    said = pc.replace_substring(_in_calendar(naive.cast(pa.string())), " ", "T", max_replacements=1)
     return pc.binary_join_element_wise(said, "Z", "") if kind.tz else said
+
+
+def _in_calendar(said: pa.Array) -> pa.Array:
+    return pc.if_else(pc.starts_with(said, "<"), None, said)  # Arrow says <value out of range: …>
 
 
 def seconds(array: pa.Array) -> pa.Array:

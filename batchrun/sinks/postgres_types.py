@@ -34,6 +34,7 @@ NO_NUL = "\N{REPLACEMENT CHARACTER}"
 # In the order in which they must be replaced.
 ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", NO_NUL))
 TAB = pa.scalar("\t", pa.large_string())
+BEFORE_YEAR_1 = "^(-|0000-)"  # which PostgreSQL writes in another way
 JSON_ESCAPE = re.compile(r"\\(u0000|.)")
 
 
@@ -78,7 +79,8 @@ def _cells(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return _cells(array.dictionary_decode())
     if is_moment(kind):
-        return iso(array)
+        said = iso(array)
+        return pc.if_else(pc.match_substring_regex(said, BEFORE_YEAR_1), None, said)
     if pa.types.is_duration(kind):
         return pc.binary_join_element_wise(seconds(array).cast(pa.string()), "seconds", " ")
     if is_nested(kind):

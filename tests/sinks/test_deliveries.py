@@ -135,7 +135,7 @@ def test_a_sink_that_is_down_does_not_slow_the_run(tmp_path: Path, box: Box) -> 
 def test_a_sink_that_fails_is_noted_once_and_tried_with_growing_waits(tmp_path: Path, box: Box) -> None:
     """600 s hold tries at about 0, 1, 3, 7, 15, 31, 63 s and then every minute, and three at the end."""
     box.down = True
-    spec = delivered(tmp_path, 300, limits={"max_in_flight": 1}, emulator={"latency_s": 2.0})
+    spec = delivered(tmp_path, 100, limits={"max_in_flight": 1}, emulator={"latency_s": 6.0})
     run = rehearse(spec)
 
     assert run.wall_s > 600
@@ -154,6 +154,15 @@ def test_a_sink_that_comes_back_gets_all_it_missed(tmp_path: Path, box: Box) -> 
     assert numbers_of(box) == list(range(60))
     assert len(notes(run)) == 1
     assert "part 0: the lid is shut" in notes(run)[0]
+
+
+def test_a_part_that_a_sink_will_not_have_does_not_keep_the_others_back(tmp_path: Path, box: Box) -> None:
+    box.refuses = frozenset({1})
+    run = rehearse(delivered(tmp_path))
+
+    assert run.code == 4
+    assert sorted(box.parts) == [0, 2, 3, 4]
+    assert "sink red: lacks 1 part (1) (part 1: ValueError: not this one): batchrun sink JOB" in run.reason
 
 
 def test_a_sink_may_be_added_when_all_is_done(tmp_path: Path) -> None:

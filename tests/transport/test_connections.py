@@ -70,7 +70,7 @@ async def test_a_connection_that_the_network_has_forgotten_is_not_used_again() -
 async def test_the_proxy_of_these_tests_does_swallow_what_comes_over_a_forgotten_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sdk, "LEAST_READ_TIMEOUT_S", -3.5)  # and 4 s for 100 tokens
+    monkeypatch.setattr(sdk, "LEAST_READ_TIMEOUT_S", -3.0)  # and 4 s for 100 tokens
     async with behind_a_proxy(forgets_after_s=0.1) as (_, between):
         async with SdkTransport(at(between), wire(keep_alive_s=30)) as transport:
             await transport.send(US, "us-east-1", request())

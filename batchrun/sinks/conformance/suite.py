@@ -160,6 +160,19 @@ class SinkConformance:
         for name in every_type(1).column_names:
             assert [row[name] is None for row in rows] == [n % 2 == 1 for n in range(20)], name
 
+    def test_moments_beyond_any_calendar_do_not_stop_the_rest(self, place: Place, tmp_path: Path) -> None:
+        far = [2**62, -(2**62), 253_402_300_800_001, -62_135_596_800_001, *[0] * 6]  # the years 10,000 and 0, too
+        parts = Parts.made(tmp_path, 0)
+        parts.write(
+            0,
+            kept=pa.table(
+                {"at": pa.array(far, pa.timestamp("ms")), "on": pa.array([2**31 - 1, -(2**31), *[0] * 8], pa.date32())}
+            ),
+        )
+        deliver(place, parts.all())
+
+        assert versions(place, parts.all()) == {0: parts.all()[0].version}
+
     def test_a_kill_at_any_moment_loses_and_doubles_nothing(self, place: Place, tmp_path: Path) -> None:
         rows = PARTS_TO_KILL_IN * ROWS_PER_PART
         for seed in SEEDS:

@@ -32,6 +32,7 @@ class Box:
     tries: int = 0
     down: bool = False
     fails: int = 0  # so many deliveries to come
+    refuses: frozenset[int] = frozenset()  # these parts, always
     hangs: Event | None = None  # a delivery waits for it
 
     def rows(self) -> list[dict[str, Any]]:
@@ -57,6 +58,8 @@ class BoxSink:
         rows = [row for batch in part.batches() for row in batch.to_pylist()]
         if self._box.hangs is not None:
             self._box.hangs.wait(10)
+        if part.number in self._box.refuses:
+            raise ValueError("not this one")
         if self._box.fails:
             self._box.fails -= 1
             raise SinkError("the lid is shut")
