@@ -47,10 +47,13 @@ class Delivering:
             side.start_soon(self._end_once_closed)
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._deliveries.run)
-                await self._pipeline.run()
-                self._deliveries.finish()
+                stopped = await self._pipeline.run()
+                if stopped is None:
+                    self._deliveries.finish()
+                else:
+                    self._deliveries.stop()
             side.cancel_scope.cancel()
-        return self._gate.closed_by
+        return stopped or self._gate.closed_by
 
     def hurry(self) -> None:
         """Stop at once."""
