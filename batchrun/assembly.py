@@ -81,11 +81,12 @@ def open_output(
         regions=ready.regions,
         accept_changes=accept_changes,
     )
+    old = read_manifest(store) if store.exists(MANIFEST) else None
     if again:
-        refuse_unfinished(store, claim.rows, claim.rows_per_part)
-    if store.exists(MANIFEST):
-        ready.check_recorded_regions(read_manifest(store).regions)
-    manifest = take_over(store, claim)
+        refuse_unfinished(store, old, claim)
+    if old is not None:
+        ready.check_recorded_regions(old.regions)
+    manifest = take_over(store, old, claim)
     store.adopt(manifest.run_id)
     store.clear_tmp()
     store.fetch_logs()
@@ -107,7 +108,7 @@ def _found(store: Store, output: Output) -> Iterator[str]:
         yield f"{found.torn_lines} torn lines of the log were dropped"
     if found.in_flight:
         yield f"{found.in_flight} rows were in flight when the last run was killed: they may be paid twice"
-    gone = _rows_before(store) - found.rows - found.again
+    gone = _rows_before(store, output.target.run_id) - found.rows - found.again
     if gone > 0:
         yield (
             f"{gone:,} results that an earlier run had are gone, by a power cut or because files of {store.name} were "
@@ -115,11 +116,11 @@ def _found(store: Store, output: Output) -> Iterator[str]:
         )
 
 
-def _rows_before(store: Store) -> int:
+def _rows_before(store: Store, run_id: str) -> int:
     """Return how many rows the last run said it had; 0 where it said nothing."""
     try:
         told = json.loads(store.read(STATUS))
-        return int(told["rows"]) if told["run_id"] == read_manifest(store).run_id else 0
+        return int(told["rows"]) if told["run_id"] == run_id else 0
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 
