@@ -11,13 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "batchrun"
 # From the ground up; a module imports from its own layer's house or from lower layers.
 LAYERS = [
     {"errors"},
-    {"bedrock.card"},
+    {"bedrock.card", "structured"},
     {"emulator"},
     {"jobspec"},
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "sandbox", "readyjob", "runaway", "cells"},
+    {"render", "sandbox", "readyjob", "runaway", "cells", "asking"},
     {"screen"},
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
@@ -36,6 +36,7 @@ HOMES = {
     "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
     "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
     "jinja2": {"render", "sandbox"},
+    "jsonschema": {"structured.definition", "structured.judge"},
 }
 
 
