@@ -1,6 +1,6 @@
 """The records that travel through a run: what a row becomes on its way from the input to the result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -26,6 +26,23 @@ class Message:
 
     role: str
     content: str | Sequence[Mapping[str, Any]]
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Every text in it; of images none."""
+        return [self.content] if isinstance(self.content, str) else list(_texts(self.content))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key != "source":  # of an image
+                yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 @dataclass(frozen=True, slots=True)

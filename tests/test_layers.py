@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "batchrun"
 
 # From the ground up; a module imports from its own layer's house or from lower layers.
 LAYERS = [
+    {"redaction"},
     {"errors"},
     {"bedrock.card", "structured"},
     {"emulator"},
@@ -18,11 +19,11 @@ LAYERS = [
     {"bedrock"},
     {"storage", "lanes"},
     {"render", "sandbox", "readyjob", "runaway", "cells", "asking"},
-    {"screen"},
+    {"screen", "sinks"},
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
-    {"engines", "assembly"},
-    {"api"},
+    {"engines", "assembly", "delivering"},
+    {"api", "deliver"},
     {"expected"},
     {"planning"},
     {"cli"},
@@ -37,6 +38,8 @@ HOMES = {
     "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
     "jinja2": {"render", "sandbox"},
     "jsonschema": {"structured.definition", "structured.judge"},
+    "deltalake": {"sinks.delta"},
+    "psycopg": {"sinks.postgres"},
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from batchrun.bedrock.body import ANSWER_TOOL
 from batchrun.records import Completion, Usage
 
+MOST_TOKENS = 1 << 31  # of one call; far above any context, far below what a result's int64 holds
 INTERVENED = "guardrail_intervened"  # Converse's word for it; InvokeModel says so in a field of its own
 _GUARDRAIL = "amazon-bedrock-guardrailAction"
 
@@ -111,6 +112,6 @@ def _json(value: object) -> str:
 
 
 def _tokens(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_TOKENS:
         raise TypeError(f"a number of tokens is {value!r}")
     return value

@@ -134,7 +134,7 @@ import sys
 from batchrun.bedrock import sdk
 from batchrun.cli import main
 
-sdk.LEAST_READ_TIMEOUT_S = 2 - 64 / sdk.SLOWEST_TOKENS_PER_S  # 2 s for the 64 tokens of these jobs
+sdk.LEAST_READ_TIMEOUT_S = 3 - 64 / sdk.SLOWEST_TOKENS_PER_S  # 3 s for the 64 tokens of these jobs
 sys.argv[0] = "batchrun"
 main()
 """
@@ -149,7 +149,7 @@ def test_a_process_that_is_stopped_for_longer_than_an_answer_may_take_loses_noth
         )  # fmt: skip
         wait_for_calls(url, 200)
         process.send_signal(signal.SIGSTOP)
-        signal.sigtimedwait([], 2.5)
+        signal.sigtimedwait([], 3.5)
         process.send_signal(signal.SIGCONT)
         summary = finish(process)
 

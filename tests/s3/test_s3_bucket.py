@@ -324,3 +324,13 @@ def test_a_closed_store_opens_anew(bucket: Bucket) -> None:
     bucket.store.close()
 
     assert bucket.get("k").content == b"x"
+
+
+def test_a_listing_says_what_the_store_says(bucket: Bucket, object_store: ObjectStore) -> None:
+    for key in ("a&b <c>.csv", "ü/\t\n", 'q"uote', "plain"):
+        bucket.put(key, key.encode())
+    plain = object_store.client().list_objects_v2(Bucket=bucket.name)["Contents"]
+
+    found = [(one.key, one.size_bytes, one.etag, one.modified_at) for one in bucket.objects()]
+    assert found == [(one["Key"], one["Size"], one["ETag"], one["LastModified"]) for one in plain]
+    assert len(found) == 4

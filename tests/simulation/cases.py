@@ -149,6 +149,31 @@ _ALL = (
         Target(ratio=1.10, throttled_share=0.04, says="shared"),
         seeds=1,
     ),
+    # g0 to g2 are not the issue's: they guard pools of their own against being taken for one.
+    Case(
+        "g0",
+        "25 pools of their own that only look like one: all told 10 × the true quota; 6 minutes of work",
+        setups.own_pools(6, 200_000, *[20_000] * 25),
+        Target(ratio=1.05),
+        ("bucket 60 s", "bucket 5 s", "fixed", "sliding"),
+        seeds=1,
+    ),
+    Case(
+        "g1",
+        "the same, quotas ten-fold apart, told 10 × the largest; 6 minutes of work",
+        setups.own_pools(6, 500_000, *[round(5_000 * 10 ** (place / 24)) for place in range(25)]),
+        Target(ratio=1.05),
+        ("bucket 60 s", "bucket 5 s", "fixed", "sliding"),
+        seeds=1,
+    ),
+    Case(
+        "g2",
+        "3 pools of their own, told right; 1.4 minutes of work",
+        setups.own_pools(1.4, 100_000, *[100_000] * 3),
+        Target(ratio=1.10, throttled_share=0.02),
+        BUCKETS,
+        seeds=1,
+    ),
     Case(
         "h",
         f'max_tokens "auto" below {CEILING:,}, 11 minutes of work; the optimum is a client told the best fixed value',

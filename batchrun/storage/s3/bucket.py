@@ -75,7 +75,7 @@ class Bucket:
             for found in page.get("Contents", []):
                 if last is not None and found["Key"].encode() > last:
                     return
-                yield ObjectInfo(found["Key"], found["Size"], found["ETag"], found["LastModified"])
+                yield ObjectInfo(found["Key"], found["Size"], found["ETag"], _moment(found["LastModified"]))
             if not page.get("IsTruncated"):
                 return
             given = {"ContinuationToken": page["NextContinuationToken"]}
@@ -220,6 +220,10 @@ async def _again_while_busy(write: Any) -> str:
             return etag
     last: str = await write()
     return last
+
+
+def _moment(told: str | datetime) -> datetime:
+    return told if isinstance(told, datetime) else datetime.fromisoformat(told)
 
 
 def _info(key: str, answer: Any) -> ObjectInfo:
