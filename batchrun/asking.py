@@ -7,6 +7,9 @@ from batchrun.bedrock.card import Card
 from batchrun.bedrock.service import Service
 from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
+from batchrun.pictures import Pictures
+from batchrun.render import Templates
+from batchrun.storage.s3 import S3Options
 from batchrun.storage.schema import Extras
 from batchrun.structured.column import AnswerColumn
 from batchrun.structured.wire import UnsupportedError, strict
@@ -38,7 +41,28 @@ def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
         tuple(generation.stop_sequences),
         thinking_budget_tokens=generation.thinking_budget_tokens,
         schema=schema,
+        tools=tuple(tool.declared() for tool in spec.prompt.tools),
     )
+
+
+def templates_of(spec: JobSpec) -> Templates:
+    """Return how a row becomes a prompt."""
+    prompt, generation = spec.prompt, spec.generation
+    return Templates(
+        prompt.system,
+        prompt.user,
+        prompt.messages,
+        prompt.prefill,
+        tools=bool(prompt.tools),
+        answers_begun=generation.schema_ is None and generation.thinking_budget_tokens is None,
+    )
+
+
+def pictures_of(spec: JobSpec) -> Pictures | None:
+    """Return what takes the images out of a row, None where a job has none."""
+    if not spec.prompt.images:
+        return None
+    return Pictures(spec.prompt.images, spec.base, S3Options(**spec.input.storage_options.model_dump()))
 
 
 def service_of(spec: JobSpec) -> Service:
@@ -53,6 +77,7 @@ def extras_of(spec: JobSpec) -> Extras:
     return Extras(
         answer=AnswerColumn(schema) if schema is not None else None,
         thinking=spec.generation.keep_thinking,
+        tool_calls=bool(spec.prompt.tools),
     )
 
 

@@ -15,7 +15,7 @@ from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.copying import Copying
-from batchrun.dispatch import Dispatch, Reading
+from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
@@ -27,9 +27,10 @@ from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.pipeline import Pipeline, Stations
+from batchrun.reading import Reading
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Status
-from batchrun.render import Requests
+from batchrun.requesting import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts

@@ -16,7 +16,8 @@ from batchrun.lanes.budget import dollars
 from batchrun.lanes.pool import Quota
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request, Usage
-from batchrun.render import Requests, RowError
+from batchrun.render import RowError
+from batchrun.requesting import Requests
 from batchrun.screen.lanes import lane_record
 from batchrun.storage.opening import open_store
 from batchrun.storage.schema import result_schema
@@ -127,7 +128,7 @@ def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) ->
             try:
                 if isinstance(cells, str):
                     raise RowError(cells)
-                yield requests.request(row, ready.renderer.prompt(cells))
+                yield requests.request(row, ready.renderer.prompt(cells, ready.renderer.images(cells)))
             except RowError as error:
                 yield f"row {row}: {error}"
 

@@ -57,7 +57,7 @@ def read_content(
     """
     messages: Sequence[Mapping[str, Any]] = fields["messages"]
     texts: list[str] = []
-    images: list[int] = []
+    images: list[tuple[int, str]] = []
     if fields.get("system"):
         texts += _texts("system", fields["system"], card)[0]
     if asked.tools:
@@ -78,20 +78,22 @@ def read_content(
         raise invalid("messages: final assistant content cannot end with trailing whitespace")
     check_count(len(images), card)
     raw = "\n".join(texts).encode("utf-8", "surrogatepass")
-    digest = int.from_bytes(blake2b(raw, digest_size=8).digest(), "big")
+    seen = "".join(data for _, data in images).encode()
+    digest = int.from_bytes(blake2b(raw + seen, digest_size=8).digest(), "big")
     ratio = _BYTES_PER_TOKEN * (1 - _SPREAD / 2 + _SPREAD * (digest & 0xFFFF) / 0xFFFF)
-    input_tokens = math.ceil(len(raw) / ratio) + _MESSAGE_TOKENS * len(messages) + sum(images)
+    input_tokens = math.ceil(len(raw) / ratio) + _MESSAGE_TOKENS * len(messages) + sum(tokens for tokens, _ in images)
     input_tokens += _TOOL_TOKENS if asked.tools else 0
     return Prompt(digest, input_tokens, last_user, max_tokens, tuple(stop_sequences), asked)
 
 
-def _texts(where: str, content: object, card: Card) -> tuple[list[str], list[int]]:
+def _texts(where: str, content: object, card: Card) -> tuple[list[str], list[tuple[int, str]]]:
+    """Return the texts of a content, and the tokens and the base64 of each image."""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise invalid(f"{where}.content: Input should be a valid list")
     texts: list[str] = []
-    images: list[int] = []
+    images: list[tuple[int, str]] = []
     for index, block in enumerate(content):
         kind = _block_kind(f"{where}.content.{index}", block)
         if kind == "text":
@@ -108,16 +110,15 @@ def _texts(where: str, content: object, card: Card) -> tuple[list[str], list[int
     return texts, images
 
 
-def _image(where: str, block: Mapping[str, Any], card: Card) -> int:
-    """Return what an image costs [tokens]."""
+def _image(where: str, block: Mapping[str, Any], card: Card) -> tuple[int, str]:
     if "type" in block:
         source = block.get("source") or {}
         if source.get("type") != "base64":
             raise invalid(f"{where}.source.type: Input should be 'base64'")
         told = str(source.get("media_type")).removeprefix("image/")
-        return image_tokens(f"{where}.image", source.get("data"), told, card)
+        return image_tokens(f"{where}.image", source.get("data"), told, card), source["data"]
     told, source = str(block["image"].get("format")), block["image"].get("source") or {}
-    return image_tokens(f"{where}.image", source.get("bytes"), told, card)
+    return image_tokens(f"{where}.image", source.get("bytes"), told, card), source["bytes"]
 
 
 def _block_kind(where: str, block: object) -> str:

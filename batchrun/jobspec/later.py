@@ -34,8 +34,6 @@ class Later:
 
 
 LATER = (
-    Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
-    Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
     Later("model.api", WHOLE_CARD, "the Messages API", value=lambda value: value == "messages"),
     Later("model.endpoint", WHOLE_CARD, "the mantle endpoint", value=lambda value: value == "mantle"),
     Later("model.transport", WHOLE_CARD, "a transport other than the SDK", ("sdk",)),

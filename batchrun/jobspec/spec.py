@@ -103,6 +103,8 @@ class JobSpec(Table):
     @classmethod
     def _goes_with_the_prompt(cls, generation: Generation, info: ValidationInfo) -> Generation:
         prompt: Prompt | None = info.data.get("prompt")
+        if prompt is not None and prompt.tools and generation.schema_ is not None:
+            raise MisfitError("schema", "goes without prompt.tools: an answer is a tool call or fits the schema")
         if prompt is None or prompt.prefill is None:
             return generation
         if generation.schema_ is not None:

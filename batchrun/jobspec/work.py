@@ -8,16 +8,18 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
 from batchrun.jobspec.paths import resolved, text_of
 from batchrun.jobspec.places import Place, StorageOptions, an_input
+from batchrun.jobspec.tools import Tool
 from batchrun.jobspec.values import (
     FilePath,
     Name,
     Names,
     Table,
     Text,
+    as_tuple,
     base_of,
     each_once,
     with_content,
@@ -70,6 +72,12 @@ class Input(Table):
         return keep
 
 
+def differently_named(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """Refuse two tools of one name."""
+    each_once(tuple(tool.name for tool in tools))
+    return tools
+
+
 class Prompt(Table):
     """What is sent for a row. `system` and `user` hold the text, also when the job file names a file."""
 
@@ -89,6 +97,12 @@ class Prompt(Table):
         description='user prompt: Jinja2 over the row\'s columns, also row["a b"]; a null is an error of its row',
     )
     prefill: Text | None = Field(default=None, description="start of the answer, which goes on where it ends")
+    images: Names = Field(
+        default=(), description="columns of images: bytes, or paths and s3:// URLs; a list gives several"
+    )
+    tools: Annotated[tuple[Tool, ...], AfterValidator(differently_named), BeforeValidator(as_tuple)] = Field(
+        default=(), description="tools that the model may ask for: name, description, input_schema; none is run"
+    )
 
     @field_validator("system_file", "user_file")
     @classmethod

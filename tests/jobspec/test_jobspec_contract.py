@@ -13,6 +13,8 @@ IN_FORCE = {
     "prompt.system": "Be brief.",
     "prompt.user": "{{ row['a b'] }}",
     "prompt.prefill": "{",
+    "prompt.images": ["photo", "b c"],
+    "prompt.tools": [{"name": "look", "input_schema": {"type": "object"}}],
     "generation.max_tokens": 64_000,
     "generation.temperature": 0,
     "generation.top_p": 0.9,
@@ -51,8 +53,6 @@ IN_FORCE = {
 }
 
 LATER = [
-    ("prompt.images", ["photo"], D),
-    ("prompt.tools", [{"name": "look"}], D),
     ("model.api", "messages", D),
     ("model.endpoint", "mantle", D),
     ("model.transport", "http", D),
