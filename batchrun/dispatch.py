@@ -16,7 +16,7 @@ from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.retry import retrying
 from batchrun.lanes.trial import Trial
-from batchrun.reading import CUT, MISFIT, MORE_FOR_A_MISFIT, Reading, status_of
+from batchrun.reading import CUT, MISFIT, MORE_FOR_A_MISFIT, PLAIN, Reading, status_of
 from batchrun.records import Completion, Outcome, Prompt, Status
 from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
@@ -49,7 +49,7 @@ class Dispatch:
         journal: Journal,
         tally: Tally,
         chance: Random,
-        reading: Reading,
+        reading: Reading = PLAIN,
     ) -> None:
         self._reading = reading
         self._gate = gate

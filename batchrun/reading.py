@@ -48,3 +48,6 @@ class Reading:
         if self.judge is None or status is not Status.OK:
             return None
         return self.judge.problem(answer.text)
+
+
+PLAIN = Reading()

@@ -22,7 +22,7 @@ def test_an_image_becomes_a_block_of_its_own_kind(data, kind):
     source = image.block["source"]
     assert (source["type"], source["media_type"]) == ("base64", f"image/{kind}")
     assert b64decode(source["data"]) == data
-    assert image.size_bytes == len(source["data"])
+    assert len(source["data"]) < image.size_bytes < len(source["data"]) + 200
 
 
 @pytest.mark.parametrize(
