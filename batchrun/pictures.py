@@ -80,10 +80,15 @@ class Pictures:
         place = s3_place(url)
         if place is None or not place.key:
             raise ValueError("is no s3://BUCKET/KEY")
-        from batchrun.storage.s3 import Bucket, ConflictError, MissingError, Store  # only such a job waits for the SDK
+        from batchrun.storage.s3 import (  # only such a job waits for the SDK
+            Bucket,
+            ConflictError,
+            Connection,
+            MissingError,
+        )
 
         if self._store is None:
-            self._store = Store(self._options)
+            self._store = Connection(self._options)
         bucket = Bucket(self._store, place.bucket)
         try:
             info = bucket.head(place.key)
