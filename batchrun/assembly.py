@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from batchrun.backlog import Backlog, Columns
 from batchrun.bedrock.credentials import Access
-from batchrun.bedrock.sdk import SdkTransport, Wire
+from batchrun.bedrock.sdk import SdkTransport
 from batchrun.bedrock.transport import Transport
+from batchrun.bedrock.wire import Wire
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch

@@ -11,7 +11,7 @@ import anyio
 from batchrun.bedrock.body import MalformedAnswerError, Sampling, converse_arguments, read_invoke_answer
 from batchrun.bedrock.body import read_converse_answer as read_converse
 from batchrun.bedrock.faults import Fault, classify
-from batchrun.bedrock.sdk import read_timeout_s
+from batchrun.bedrock.wire import read_timeout_s
 from batchrun.emulator.faults import FAULTS
 from batchrun.emulator.reply import Reply, error_reply
 from batchrun.emulator.service import Bedrock, Call, Running

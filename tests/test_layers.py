@@ -32,9 +32,12 @@ HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
-    "aioboto3": {"bedrock.clients", "bedrock.credentials", "storage.s3.store"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
-    "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
+    "aioboto3": {"bedrock.credentials", "storage.s3.store"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.http", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
+    "botocore": {
+        *("bedrock.sdk", "bedrock.credentials", "bedrock.surroundings"),
+        *("storage.s3.store", "storage.s3.problems"),
+    },
     "jinja2": {"render", "sandbox"},
 }
 

@@ -9,7 +9,8 @@ from batchrun.records import Completion, Message, Prompt, Request, Usage
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
-_BEFORE_MAX_TOKENS = b'{"anthropic_version":"%b","max_tokens":' % ANTHROPIC_VERSION.encode()
+_VERSION_FIRST = b'{"anthropic_version":"%b",' % ANTHROPIC_VERSION.encode()
+_BEFORE_MAX_TOKENS = _VERSION_FIRST + b'"max_tokens":'
 
 
 class MalformedAnswerError(Exception):
@@ -44,6 +45,11 @@ def invoke_body(prompt: Prompt, sampling: Sampling) -> bytes:
     return _encode(body).encode()
 
 
+def messages_body(model_id: str, body: bytes) -> bytes:
+    """Return the Messages API's body of InvokeModel's: the model is named in it, the version in a header."""
+    return b'{"model":%b,%b' % (_encode(model_id).encode(), body[len(_VERSION_FIRST) :])
+
+
 def resized(request: Request, max_tokens: int) -> Request:
     """Return a request with another max_tokens, and nothing else of it made anew."""
     rest = request.body[len(_BEFORE_MAX_TOKENS) + len(str(request.max_tokens)) :]
@@ -66,7 +72,7 @@ def converse_arguments(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
 
 
 def read_invoke_answer(body: bytes) -> Completion:
-    """Read InvokeModel's answer.
+    """Read the answer of InvokeModel, or of the Messages API, whose shape is the same.
 
     Raises MalformedAnswerError unless it holds text blocks, a stop reason and the usage.
     """
@@ -84,7 +90,7 @@ def read_invoke_answer(body: bytes) -> Completion:
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise MalformedAnswerError(f"InvokeModel answered 200 without an answer in it: {error!r}") from error
+        raise MalformedAnswerError(f"Bedrock answered 200 without an answer in it: {error!r}") from error
 
 
 def read_converse_answer(answer: Mapping[str, Any]) -> Completion:

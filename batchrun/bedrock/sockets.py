@@ -7,10 +7,11 @@ The SDK's own option for it, tcp_keepalive, is not heeded by its asynchronous ha
 """
 
 import socket
+import ssl
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
-from aiohttp import AddrInfoType
+from aiohttp import AddrInfoType, TCPConnector
 
 FIRST_SIGN_S = 60
 SIGN_EVERY_S = 15
@@ -33,6 +34,11 @@ class LivelySession(AIOHTTPSession):
 
     def __init__(self, connector_args: dict[str, Any] | None = None, **options: Any) -> None:
         super().__init__(connector_args={**(connector_args or {}), "socket_factory": lively_socket}, **options)
+
+
+def lively_connector(connections: int, keep_alive_s: float, tls: ssl.SSLContext) -> TCPConnector:
+    """Return a pool of lively connections of our own; they are kept for `keep_alive_s` while not in use."""
+    return TCPConnector(limit=connections, keepalive_timeout=keep_alive_s, ssl=tls, socket_factory=lively_socket)
 
 
 def lively_socket(address: AddrInfoType) -> socket.socket:
