@@ -8,16 +8,23 @@ from itertools import count
 
 import anyio
 
-from batchrun.bedrock.body import MalformedAnswerError, Sampling, converse_arguments, read_invoke_answer
+from batchrun.bedrock.body import (
+    MalformedAnswerError,
+    Sampling,
+    converse_arguments,
+    messages_body,
+    read_invoke_answer,
+)
 from batchrun.bedrock.body import read_converse_answer as read_converse
 from batchrun.bedrock.faults import Fault, classify
+from batchrun.bedrock.refusals import read_refusal
 from batchrun.bedrock.wire import read_timeout_s
 from batchrun.emulator.faults import FAULTS
 from batchrun.emulator.reply import Reply, error_reply
 from batchrun.emulator.service import Bedrock, Call, Running
 from batchrun.records import Completion, Request
 
-_CREDENTIAL = "AKIDEXAMPLE/20261101/{}/bedrock/aws4_request"
+_CREDENTIAL = "AKIDEXAMPLE/20261101/{}/{}/aws4_request"
 _SIGNATURE = "AWS4-HMAC-SHA256 Credential={}, SignedHeaders=host;x-amz-date, Signature=0badcafe"
 _EXPIRED = error_reply(
     FAULTS["ExpiredTokenException"], "The security token included in the request is expired", "invoke"
@@ -34,10 +41,12 @@ class EmulatedTransport:
         began_at_s: float = 0.0,
         expire_at_s: Sequence[float] = (),
         slept_s: Callable[[], float] = lambda: 0.0,
+        service: str = "bedrock",
     ) -> None:
         """Take the service, what its clock shows [s] at the first call, and when credentials cease to be good [s].
 
         `slept_s` is how long our machine has slept; the service does not, and the calls that were out are lost.
+        `service` is what calls are signed for.
         """
         self.bedrock = bedrock
         self.sends: Counter[int] = Counter()
@@ -45,6 +54,7 @@ class EmulatedTransport:
         self.in_flight = 0
         self.most_in_flight = 0
         self._api = api
+        self._service = service
         self._began_at_s = began_at_s
         self._expire_at_s = list(expire_at_s)
         self._slept_s = slept_s
@@ -78,8 +88,12 @@ class EmulatedTransport:
         return anyio.current_time() + self._slept_s() - self._started_s + self._began_at_s
 
     def _call(self, inference_id: str, source_region: str, request: Request) -> Call:
-        headers = {"Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region))}
+        credential = _CREDENTIAL.format(source_region, self._service)
+        headers = {"Authorization": _SIGNATURE.format(credential), "anthropic-version": "2023-06-01"}
         body = request.body
+        if self._api == "messages":
+            body = messages_body(inference_id, body)
+            return Call(f"/{source_region}/anthropic/v1/messages", headers, body)
         if self._api == "converse":
             body = json.dumps(converse_arguments(request.prompt, Sampling(request.max_tokens))).encode()
         return Call(f"/{source_region}/model/{inference_id}/{self._api}", headers, body)
@@ -99,7 +113,8 @@ class EmulatedTransport:
         if reply.wire != "whole":
             return classify("ConnectionLost", None, f"the connection was {reply.wire}")
         if reply.status != 200:
-            return _fault(reply)
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            return read_refusal(reply.status, headers, reply.body)
         try:
             if self._api == "converse":
                 answer = read_converse(json.loads(reply.body) if reply.body.startswith(b"{") else {})
@@ -108,9 +123,3 @@ class EmulatedTransport:
         except MalformedAnswerError as error:
             return classify("MalformedAnswer", 200, str(error))
         return replace(answer, request_id=f"emulated-{next(self._ids)}")
-
-
-def _fault(reply: Reply) -> Fault:
-    code = reply.headers.get("x-amzn-ErrorType", "")
-    message = json.loads(reply.body).get("message", "") if reply.body.startswith(b"{") else ""
-    return classify(code, reply.status, message)

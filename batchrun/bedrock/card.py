@@ -44,6 +44,7 @@ class Card:
     base_model_id: str
     mantle_model_id: str
     mantle_regions: tuple[str, ...]
+    mantle_price_class: str
     endpoint_urls: Mapping[str, str]
     context_tokens: int
     max_output_tokens: int
@@ -115,6 +116,7 @@ def _card(facts: Mapping[str, Any]) -> Card:
         base_model_id=facts["endpoint"]["runtime"]["model_id"],
         mantle_model_id=facts["endpoint"][MANTLE]["model_id"],
         mantle_regions=tuple(facts["endpoint"][MANTLE].get("regions", ())),
+        mantle_price_class=facts["endpoint"][MANTLE].get("price", "global"),
         endpoint_urls={name: table["url"] for name, table in facts["endpoint"].items()},
         context_tokens=model["context_tokens"],
         max_output_tokens=model["max_output_tokens"],

@@ -16,7 +16,7 @@ from batchrun.jobspec.paths import overlap
 from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
 from batchrun.jobspec.refusal import MisfitError, problems_of
-from batchrun.jobspec.running import Aws, Limits, Quota, Retry, Routing
+from batchrun.jobspec.running import SCOPES_EXAMPLE, Aws, Limits, Quota, Retry, Routing
 from batchrun.jobspec.values import Table
 from batchrun.jobspec.work import Generation, Input, Model, Output, Prompt
 
@@ -45,7 +45,7 @@ class JobSpec(Table):
     prompt: Prompt
     generation: Generation
     model: Model = Model()
-    routing: Routing
+    routing: Routing = Field(default=Routing(), validate_default=True)
     quota: Quota = Quota()
     retry: Retry = Retry()
     limits: Limits = Limits()
@@ -100,6 +100,18 @@ class JobSpec(Table):
             if overlap(str(output.path), path):
                 raise MisfitError("path", f"must not be, hold or lie in the input {path}")
         return output
+
+    @field_validator("routing")
+    @classmethod
+    def _has_scopes_where_there_are_inference_ids(cls, routing: Routing, info: ValidationInfo) -> Routing:
+        model = info.data.get("model")
+        if model is None:
+            return routing
+        if model.endpoint == "mantle" and routing.scopes is not None:
+            raise MisfitError("scopes", "mantle has no inference IDs, its lanes are single Regions: leave it out")
+        if model.endpoint == "runtime" and routing.scopes is None:
+            raise MisfitError("scopes", f"required, for example {SCOPES_EXAMPLE}")
+        return routing
 
     @field_validator("emulator")
     @classmethod

@@ -200,8 +200,39 @@ class Model(Table):
     card: Name = Field(
         default="claude-haiku-4-5", description="model card: the name of a shipped one, or a path to one's own"
     )
-    api: Literal["invoke", "converse"] = Field(default="invoke", description="invoke or converse")
-    endpoint: Literal["runtime"] = Field(default="runtime", description="runtime")
+    api: Literal["invoke", "converse", "messages"] = Field(default="invoke", description="invoke, converse or messages")
+    endpoint: Literal["runtime", "mantle"] = Field(
+        default="runtime",
+        description="runtime or mantle: the Messages API in single Regions, on quotas of their own",
+    )
+    transport: Literal["sdk", "http"] = Field(
+        default="sdk", description="sdk, or http: the same calls at less CPU; the Messages API is always http"
+    )
+
+    @property
+    def carrier(self) -> str:
+        """Return the transport that carries the calls: the Messages API has but one."""
+        return "http" if self.api == "messages" else self.transport
+
+    @field_validator("endpoint")
+    @classmethod
+    def _speaks_the_api(cls, endpoint: str, info: ValidationInfo) -> str:
+        if endpoint == "mantle" and info.data.get("api", "messages") != "messages":
+            raise ValueError('mantle speaks the Messages API only: set model.api = "messages"')
+        return endpoint
+
+    @field_validator("transport")
+    @classmethod
+    def _carries_the_api(cls, transport: str, info: ValidationInfo) -> str:
+        """Look at a transport that is named; what it is by default goes with any API."""
+        api = info.data.get("api")
+        if transport == "sdk" and api == "messages":
+            raise ValueError('the SDK has no Messages API: leave it out, or set model.transport = "http"')
+        if transport == "http" and api == "converse":
+            raise ValueError(
+                'http carries invoke and messages: set model.api = "invoke", or leave model.transport out for Converse'
+            )
+        return transport
 
     @field_validator("card")
     @classmethod

@@ -111,7 +111,9 @@ def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | str) -> Job
 
 def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **options: Any) -> Rehearsal:
     """Run a job to its end in virtual time; give `transport` to go on with an emulator that was used before."""
-    carrier = transport or EmulatedTransport(Bedrock(spec.emulator or EmulatorSpec()), spec.model.api)
+    service = "bedrock-mantle" if spec.model.endpoint == "mantle" else "bedrock"
+    bedrock = Bedrock(spec.emulator or EmulatorSpec())
+    carrier = transport or EmulatedTransport(bedrock, spec.model.api, service=service)
     clock = options.pop("clock", partial(Clock, BEGAN))
 
     async def run() -> Rehearsal:
