@@ -24,7 +24,7 @@ def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
     """
     generation = spec.generation
     schema = generation.schema_
-    if schema is not None and spec.model.api == "invoke":
+    if schema is not None and asks_for_shape(spec):
         try:
             schema = strict(schema).schema
         except UnsupportedError as error:
@@ -32,7 +32,7 @@ def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
                 f"generation.schema: {error}: Bedrock's structured output takes no such schema; change it, "
                 'or set model.api = "converse", where it goes as a tool and is only checked afterwards'
             ) from error
-    if schema is not None and spec.model.api == "converse" and (top := {"anyOf", "oneOf", "allOf"} & schema.keys()):
+    if schema is not None and not asks_for_shape(spec) and (top := {"anyOf", "oneOf", "allOf"} & schema.keys()):
         raise JobError(f"generation.schema: {top.pop()} beside type: a tool's schema takes none there")
     return Sampling(
         max_tokens,
@@ -41,9 +41,14 @@ def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
         tuple(generation.stop_sequences),
         thinking_budget_tokens=generation.thinking_budget_tokens,
         schema=schema,
-        schema_as_tool=schema is not None and spec.model.api == "converse",
+        schema_as_tool=schema is not None and not asks_for_shape(spec),
         tools=tuple(tool.declared() for tool in spec.prompt.tools),
     )
+
+
+def asks_for_shape(spec: JobSpec) -> bool:
+    """Tell whether a schema is asked for as such; Converse and mantle do not offer that, there it is a tool."""
+    return spec.model.api != "converse" and spec.model.endpoint != "mantle"
 
 
 def templates_of(spec: JobSpec) -> Templates:
@@ -92,7 +97,7 @@ def remarks(spec: JobSpec, card: Card, extras: Extras) -> Iterator[str]:
         return
     if extras.answer is not None and extras.answer.as_text:
         yield f"generation.schema: JSON text in the column answer, for want of one type: {_some(extras.answer.as_text)}"
-    if spec.model.api == "invoke" and (later := strict(schema).checked_later):
+    if asks_for_shape(spec) and (later := strict(schema).checked_later):
         yield (
             f"generation.schema: not kept by the decoding but checked in the answer, which is asked for again where it "
             f"does not fit: {_some(later)}"

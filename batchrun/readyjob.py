@@ -8,7 +8,7 @@ from typing import Any
 
 from batchrun.asking import extras_of, pictures_of, remarks, sampling_of, service_of, templates_of
 from batchrun.bedrock.body import Sampling
-from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
+from batchrun.bedrock.card import ANYWHERE, MANTLE, Card, Prices, load_card
 from batchrun.bedrock.service import Service
 from batchrun.errors import InputError, JobError
 from batchrun.identity import identity_of
@@ -60,6 +60,11 @@ class ReadyJob:
     def longest_answer(self) -> int:
         """Return the largest max_tokens that a call may have."""
         return self.spec.generation.longest
+
+    @property
+    def output_burndown(self) -> int:
+        """Return what an output token costs at the job's endpoint [quota tokens]."""
+        return self.card.burndown_of(self.lanes[0].pool)
 
     @property
     def largest_quota(self) -> float:
@@ -134,10 +139,11 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         key = "max_tokens_ceiling" if auto else "max_tokens"
         raise JobError(f"generation.{key} = {generation.longest}: {card.name} writes at most {card.max_output_tokens}")
     routing = Routing(
-        spec.routing.scopes,
+        spec.routing.scopes or (),
         spec.routing.source_regions,
         spec.routing.residency,
         spec.quota.global_pool == "shared",
+        mantle=spec.model.endpoint == MANTLE,
     )
     lanes, refused = legal_lanes(card, routing)
     if spec.emulator is not None:
@@ -171,7 +177,8 @@ def _check_emulator(spec: JobSpec, card: Card) -> None:
 
 def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quota], list[str]]:
     """Return each pool's quota: its own key, then the job's, then the card's with a warning."""
-    known = set(card.pool_names())
+    on_mantle = spec.model.endpoint == MANTLE
+    known = {name for name in card.pool_names() if name.endswith(f"/{MANTLE}") == on_mantle}
     for name in spec.quota.pools:
         if name not in known:
             raise JobError(f"quota.pools.{name!r}: {card.name} has no such pool; it has {', '.join(sorted(known))}")
@@ -196,7 +203,7 @@ def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
             numbers[key], sources[key] = getattr(own, key), f'job: quota.pools."{pool}".{key}'
         elif getattr(spec.quota, key) is not None:
             numbers[key], sources[key] = getattr(spec.quota, key), f"job: quota.{key}"
-        elif key == "tokens_per_minute":
+        elif key == "tokens_per_minute" and spec.model.endpoint != MANTLE:  # mantle's is in no document
             numbers[key], sources[key] = card.tokens_per_minute, CARD_DEFAULT
         else:
             numbers[key], sources[key] = None, "unknown: not limited until a throttle says otherwise"

@@ -10,7 +10,8 @@ from batchrun.records import Prompt, Request
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
-_BEFORE_MAX_TOKENS = b'{"anthropic_version":"%b","max_tokens":' % ANTHROPIC_VERSION.encode()
+_VERSION_FIRST = b'{"anthropic_version":"%b",' % ANTHROPIC_VERSION.encode()
+_BEFORE_MAX_TOKENS = _VERSION_FIRST + b'"max_tokens":'
 ANSWER_TOOL = "give_answer"  # the forced tool whose input is the answer, where a schema cannot be asked for as such
 _ANSWER_TOOL_SAYS = "Give the answer."
 
@@ -54,6 +55,11 @@ class InvokeFrame:
 def invoke_body(prompt: Prompt, sampling: Sampling) -> bytes:
     """Return one InvokeModel body; see InvokeFrame."""
     return InvokeFrame(sampling).body(prompt)
+
+
+def messages_body(model_id: str, body: bytes) -> bytes:
+    """Return the Messages API's body of InvokeModel's: the model is named in it, the version in a header."""
+    return b'{"model":%b,%b' % (_encode(model_id).encode(), body[len(_VERSION_FIRST) :])
 
 
 def resized(request: Request, max_tokens: int) -> Request:

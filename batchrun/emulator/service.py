@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchrun.bedrock.card import Card, load_card
-from batchrun.emulator.address import Operation, call_region, read_path, resolve
+from batchrun.emulator.address import Operation, call_region, for_mantle, read_path, resolve, resolve_mantle
 from batchrun.emulator.answer import Answer, blocked_answer, make_answer
 from batchrun.emulator.asked import Service, read_service
 from batchrun.emulator.books import Books
@@ -78,7 +78,12 @@ class Bedrock:
                 return self._fault_reply(outage, operation)
             fields = read_json(call.body, self.card)
             model_id = path.model_id or str(fields.get("model"))
-            pool_name = resolve(model_id, region, operation, self.card)
+            if operation == "messages" and "anthropic-version" not in call.headers:
+                raise invalid("anthropic-version: header is required")
+            if for_mantle(path, call.headers, model_id, self.card):
+                pool_name: str | None = resolve_mantle(model_id, region, self.card)
+            else:
+                pool_name = resolve(model_id, region, operation, self.card)
             if pool_name is None:
                 return self._count(fields)
             prompt = self._read_prompt(operation, fields)
@@ -96,7 +101,7 @@ class Bedrock:
         if fault is not None and fault.stage == "model":
             running.pool.settle(running.reservation, 0, now_s)
             return error_reply(fault, fault.message, running.operation)
-        charge = charge_tokens(self.card, prompt.input_tokens, answer.output_tokens)
+        charge = charge_tokens(self.card, prompt.input_tokens, answer.output_tokens, pool=running.pool.name)
         running.pool.settle(running.reservation, charge, now_s)
         book.settled(charge, now_s)
         self.books.paid(prompt.digest, prompt.input_tokens, answer.output_tokens)

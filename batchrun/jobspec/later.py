@@ -34,12 +34,8 @@ class Later:
 
 
 LATER = (
-    Later("model.api", WHOLE_CARD, "the Messages API", value=lambda value: value == "messages"),
-    Later("model.endpoint", WHOLE_CARD, "the mantle endpoint", value=lambda value: value == "mantle"),
-    Later("model.transport", WHOLE_CARD, "a transport other than the SDK", ("sdk",)),
     Later("routing.lane", WHOLE_CARD, "a lane of one's own", ([],)),
     Later("quota.discover", WHOLE_CARD, "reading quotas from AWS", (False,)),
-    Later("quota.pools.*/mantle", WHOLE_CARD, "the mantle endpoint"),
     Later("cache.system", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.tools", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.messages", WHOLE_CARD, "prompt caching", (False,)),

@@ -17,7 +17,7 @@ from batchrun.jobspec.paths import overlap
 from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
 from batchrun.jobspec.refusal import MisfitError, problems_of
-from batchrun.jobspec.running import Aws, Limits, Quota, Retry, Routing
+from batchrun.jobspec.running import SCOPES_EXAMPLE, Aws, Limits, Quota, Retry, Routing
 from batchrun.jobspec.sinks import SinkTable, check_sinks
 from batchrun.jobspec.values import Table
 from batchrun.jobspec.work import Input, Model, Output, Prompt
@@ -47,7 +47,7 @@ class JobSpec(Table):
     prompt: Prompt
     generation: Generation
     model: Model = Model()
-    routing: Routing
+    routing: Routing = Field(default=Routing(), validate_default=True)
     quota: Quota = Quota()
     retry: Retry = Retry()
     limits: Limits = Limits()
@@ -117,12 +117,13 @@ class JobSpec(Table):
     @classmethod
     def _can_carry_it(cls, model: Model, info: ValidationInfo) -> Model:
         generation: Generation | None = info.data.get("generation")
-        if generation is None or model.api != "converse" or generation.schema_ is None:
+        as_tool = "Converse" if model.api == "converse" else "mantle" if model.endpoint == "mantle" else None
+        if generation is None or as_tool is None or generation.schema_ is None:
             return model
         if generation.thinking_budget_tokens is not None:
             raise MisfitError(
                 "api",
-                "cannot carry generation.schema with thinking_budget_tokens: Converse gets the schema as a forced "
+                f"cannot carry generation.schema with thinking_budget_tokens: {as_tool} gets the schema as a forced "
                 'tool, and the model does not reason before one; use api = "invoke"',
             )
         return model
@@ -146,6 +147,18 @@ class JobSpec(Table):
                     whose = "output" if taken[0] in written else "input"
                     raise MisfitError(f"[{place}]", f"{sink.label}: must not be, hold or lie in the {whose} {taken[0]}")
         return sinks
+
+    @field_validator("routing")
+    @classmethod
+    def _has_scopes_where_there_are_inference_ids(cls, routing: Routing, info: ValidationInfo) -> Routing:
+        model = info.data.get("model")
+        if model is None:
+            return routing
+        if model.endpoint == "mantle" and routing.scopes is not None:
+            raise MisfitError("scopes", "mantle has no inference IDs, its lanes are single Regions: leave it out")
+        if model.endpoint == "runtime" and routing.scopes is None:
+            raise MisfitError("scopes", f"required, for example {SCOPES_EXAMPLE}")
+        return routing
 
     @field_validator("emulator")
     @classmethod

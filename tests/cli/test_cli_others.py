@@ -24,7 +24,8 @@ HEAVY = {"pyarrow", "aioboto3", "aiobotocore", "botocore", "aiohttp", "anyio", "
 def card_lanes() -> set[tuple[str, str]]:
     """Return (scope, source Region) of everything that the card's file lists."""
     text = (resources.files("batchrun.bedrock") / "cards" / "claude-haiku-4-5.toml").read_text(encoding="utf-8")
-    scopes = tomllib.loads(text)["scope"]
+    card = tomllib.loads(text)
+    scopes = card["scope"] | {"mantle": {"source_regions": card["endpoint"]["mantle"]["regions"]}}
     return {
         (name, region)
         for name, scope in scopes.items()

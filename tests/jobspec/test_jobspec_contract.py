@@ -21,10 +21,12 @@ IN_FORCE = {
     "generation.stop_sequences": ["\n\nHuman:"],
     "generation.schema": {"type": "object", "properties": {"label": {"type": "string"}}},
     "model.card": "cards/own.toml",
-    "model.api": "converse",
+    "model.api": "messages",
     "model.endpoint": "runtime",
     "model.service_tier": "flex",
     "model.request_metadata": {"team": "reviews", "cost centre": "a:b/c=1"},
+    "model.transport": "http",
+    'quota.pools."us-east-1/mantle".tokens_per_minute': 5,
     "routing.scopes": ["us", "eu", "au", "global"],
     "routing.source_regions": ["us-east-1", "us-gov-west-1"],
     "routing.residency": ["us-east-1", "us-west-2"],
@@ -53,11 +55,7 @@ IN_FORCE = {
 }
 
 LATER = [
-    ("model.api", "messages", D),
-    ("model.endpoint", "mantle", D),
-    ("model.transport", "http", D),
     ("routing.lane", [{"id": "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x"}], D),
-    ('quota.pools."us-east-1/mantle"', {"tokens_per_minute": 5}, D),
     ("quota.discover", True, D),
     ("cache.system", True, D),
     ("cache.tools", True, D),

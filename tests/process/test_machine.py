@@ -132,10 +132,10 @@ def test_a_reader_of_messages_that_has_gone_changes_nothing_about_the_exit_code(
 
 SHORT_PATIENCE = """
 import sys
-from batchrun.bedrock import sdk
+from batchrun.bedrock import wire
 from batchrun.cli import main
 
-sdk.LEAST_READ_TIMEOUT_S = 3 - 64 / sdk.SLOWEST_TOKENS_PER_S  # 3 s for the 64 tokens of these jobs
+wire.LEAST_READ_TIMEOUT_S = 3 - 64 / wire.SLOWEST_TOKENS_PER_S  # 3 s for the 64 tokens of these jobs
 sys.argv[0] = "batchrun"
 main()
 """
