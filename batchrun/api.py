@@ -1,5 +1,6 @@
 """run, arun, deliver and verify: a job from its file to its end, to its sinks, and the proof of what it left."""
 
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, TextIO
 
 import anyio
@@ -93,13 +95,15 @@ async def arun(
 
 
 async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: StandIns) -> dict[str, Any]:
-    source = stand_ins.source
-    if source is None:
-        scanned = partial(ready.scan_input, store, fresh=options.fresh)
-        source = await _in_thread(scanned)
+    scan = partial(ready.scan_input, store, fresh=options.fresh)
+    before = await _in_thread(_manifest_of, store)
+    # Before the lock, so that a wrong input leaves no folder behind.
+    source = stand_ins.source if stand_ins.source is not None else await _in_thread(scan)
     await _in_thread(store.make)
     try:
         async with _held(store) as held:
+            if stand_ins.source is None and await _in_thread(_manifest_of, store) != before:
+                source = await _in_thread(scan)  # another run has come and gone, and has fixed the order of the files
             if options.fresh:
                 await anyio.to_thread.run_sync(store.move_aside)
                 await anyio.to_thread.run_sync(store.make)
@@ -111,16 +115,34 @@ async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: 
         raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
 
 
+def _manifest_of(store: Store) -> bytes | None:
+    return store.read(MANIFEST) if store.exists(MANIFEST) else None
+
+
 @asynccontextmanager
 async def _held(store: Store) -> AsyncIterator[Hold]:
-    """Hold the lock of an output; on a network that may mean to wait for one that is about to lapse."""
-    lock = store.hold()
-    held = await _in_thread(lock.__enter__)
+    """Hold the lock of an output; on a network that may mean to wait for one that is about to lapse.
+
+    Whoever is cancelled meanwhile leaves no lock behind: the thread that gets it gives it back.
+    """
+    lock, abandoned = store.hold(), Event()
+
+    def enter() -> Hold:
+        held = lock.__enter__()
+        if abandoned.is_set():
+            lock.__exit__(None, None, None)
+        return held
+
+    try:
+        held = await _in_thread(enter)
+    except BaseException:
+        abandoned.set()
+        raise
     try:
         yield held
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(lock.__exit__, None, None, None)
+            await anyio.to_thread.run_sync(lock.__exit__, *sys.exc_info())
 
 
 def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str]:
@@ -202,8 +224,9 @@ class _Run:
         verdict = _verdict(ground.ready, output, stopped, lags)
         try:
             self._held.renew()
-        except LockedError as error:
-            verdict = Verdict(error.exit_code, str(error))
+        except (LockedError, StorageError) as error:
+            if isinstance(error, LockedError) or verdict.exit_code == 0:
+                verdict = Verdict(error.exit_code, str(error))
         ours = self._held.lost is None
         if ours and verdict.exit_code != 0:
             store.remove(SUCCESS)
@@ -221,6 +244,8 @@ class _Run:
         progress = Progress(gate, output, ground.tally, ground.clock)
         progress.write(progress.snapshot("finished" if output.finished else "stopped"))
         if verdict.exit_code == 0:
+            if store.exists(SUCCESS):
+                store.read(SUCCESS)  # what is replaced must be known: a late run's must not be
             store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
         return summary
 

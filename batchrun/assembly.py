@@ -99,7 +99,7 @@ def open_output(
     target = Target(store, schema, manifest.run_id, manifest.emulated, extras)
     ranges = Ranges(manifest.stretches, claim.rows_per_part)
     if again:
-        rows = reopen_parts(store, ranges, manifest.run_id, again)
+        rows = reopen_parts(store, ranges, manifest, again)
         ground.tally.note_once(f"{rows} rows are sent again: those that were {', '.join(sorted(again))}")
     output = Output(target, ranges, kept)
     for note in _found(store, output):

@@ -15,7 +15,7 @@ from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
 from batchrun.storage.ranges import DATA, SPOOL_SUFFIX, Range, Ranges, spans
 from batchrun.storage.sums import Sums
-from batchrun.storage.wal import made_from
+from batchrun.storage.wal import made_from, read_log
 
 READERS = 16  # of parts at once, over a network
 MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
@@ -208,11 +208,17 @@ class Output:
             elif log_path.name in left:
                 began.append(of)
         for of in began:
-            log = self._opened(of).log
-            self._sums.add_totals(log.totals)
-            torn += log.replay.torn_lines
-            in_flight += len(log.replay.in_flight)
-            again += sum(not log.has(row) for row in log.replay.earlier)
+            if len(self._open) < MOST_OPEN_RANGES:
+                log = self._opened(of).log
+                replay, totals = log.replay, log.totals
+            else:  # a retry may have made any number of logs: the others are opened when the reader comes to them
+                replay = read_log(self._wal / of.log_name, of)
+                replay.sums.unsettled_usd += sum(replay.in_flight.values())
+                totals = replay.sums.totals
+            self._sums.add_totals(totals)
+            torn += replay.torn_lines
+            in_flight += len(replay.in_flight)
+            again += len(replay.earlier.keys() & replay.spent.keys())
         for name, path in left.items():
             if name.endswith(SPOOL_SUFFIX):
                 path.unlink()
