@@ -17,7 +17,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-scheduler bench-durability memory simulate simulate-long soak torture clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-resume bench-scheduler bench-durability bench-sinks memory simulate simulate-long soak torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -93,6 +93,12 @@ bench-durability: install-dev ## measure the log, output to S3 beside a folder, 
 
 bench-scheduler: install-dev ## measure the scheduler's own CPU per row with 25 lanes, at 10,000 and at 1,000,000 rows
 	$(BIN)/python -m tests.bench_scheduler
+
+bench-sinks: install-dev ## compare runs without a sink and with one of each kind
+	$(BIN)/python -m tests.bench_sinks
+
+bench-resume: install-dev ## measure resumes over 100,000 objects of a store and over 10 GB of JSON Lines, about 20 minutes
+	$(BIN)/python -m tests.bench_resume
 
 simulate: install-dev ## simulate the quota cases over meters, round trips and lanes, on a virtual clock
 	$(BIN)/python -m tests.simulate

@@ -1,4 +1,4 @@
-"""run, arun and verify: a job from its file to its end, and the proof of what it left."""
+"""run, arun, deliver and verify: a job from its file to its end, to its sinks, and the proof of what it left."""
 
 import threading
 import time
@@ -14,11 +14,11 @@ import anyio
 from batchrun.assembly import Ground, assemble, open_output, open_transport
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
+from batchrun.delivering import Delivering, in_step, open_deliveries
 from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, BatchrunError, LockedError, StorageError
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
-from batchrun.lanes.shared import look_shared
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Status
 from batchrun.runaway import MaxFailed
@@ -26,7 +26,11 @@ from batchrun.screen.answers import Allowed
 from batchrun.screen.progress import Progress
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
+from batchrun.sinks.deliveries import Deliveries
+from batchrun.sinks.delivery import Lag, lag_lines
+from batchrun.sinks.part import FinishedParts
 from batchrun.storage.files import as_json
+from batchrun.storage.manifest import read_manifest
 from batchrun.storage.opening import open_store
 from batchrun.storage.output import Output
 from batchrun.storage.source import Source
@@ -128,7 +132,18 @@ def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str
     with open_store(ready.spec) as store:
         source = ready.scan_input(store)
         allows = MaxFailed(ready.spec.limits.max_failed).allows
-        return verify_output(store, source, ready.rows_wanted(source), ready.spec.input.id, allows)
+        lines = verify_output(store, source, ready.rows_wanted(source), ready.spec.input.id, allows)
+        return [*lines, *_sink_lines(ready.spec, store)]
+
+
+def _sink_lines(spec: JobSpec, store: Store) -> list[str]:
+    """Return a line for each sink that is behind."""
+    if not spec.sink or not store.exists(MANIFEST):
+        return []
+    try:
+        return lag_lines(spec.sink, FinishedParts(store, read_manifest(store).run_id))
+    except (StorageError, OSError) as error:
+        return [f"the sinks were not compared with the parts: {error}"]
 
 
 class _Run:
@@ -148,22 +163,26 @@ class _Run:
         new = not self._store.exists(MANIFEST)
         opening = partial(open_output, accept_changes=self._options.accept_input_changes)
         output = await anyio.to_thread.run_sync(opening, self._ground, self._store, self._options.again)
+        tally, clock, spec = self._ground.tally, self._ground.clock, self._ground.ready.spec
+        deliveries = open_deliveries(spec, self._store, output.target.run_id, clock, tally.note_once)
         try:
             if output.finished:
-                return await anyio.to_thread.run_sync(self._end, output, None, None)
+                await in_step(deliveries, self._store)
+                return await anyio.to_thread.run_sync(self._end, output, None, deliveries, None)
             self._store.remove(SUCCESS)  # a part may have gone since it was written
             opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
             async with opened as carrier:
                 gate, pipeline = assemble(self._ground, output, carrier)
-                progress = Progress(gate, output, self._ground.tally, self._ground.clock)
-                watch = partial(self._watch, progress, gate)
-                stopped = await run_locally(pipeline, gate, self._ground.clock, self._ending, watch)
-            return await anyio.to_thread.run_sync(self._end, output, gate, stopped)
+                watch = partial(self._watch, Progress(gate, output, tally, clock), gate)
+                work = Delivering(pipeline, gate, deliveries, clock, spec.limits.drain)
+                stopped = await run_locally(work, gate, clock, self._ending, watch)
+            return await anyio.to_thread.run_sync(self._end, output, gate, deliveries, stopped)
         except AccessError:
             if new and output.totals.rows == 0:  # nothing was sent: the folder must not be bound to this job yet
                 self._store.remove(MANIFEST)
             raise
         finally:
+            deliveries.close()
             output.close()
 
     async def _watch(self, progress: Progress, gate: Gate) -> None:
@@ -174,10 +193,13 @@ class _Run:
                 await self._ground.clock.sleep(LOOK_AT_LOCK_S)
             gate.close(LockedError(self._held.lost))
 
-    def _end(self, output: Output, gate: Gate | None, stopped: BatchrunError | None) -> dict[str, Any]:
+    def _end(
+        self, output: Output, gate: Gate | None, deliveries: Deliveries, stopped: BatchrunError | None
+    ) -> dict[str, Any]:
         """Write the summary, the last status, and _SUCCESS last of all where it is due."""
         ground, store = self._ground, self._store
-        verdict = _verdict(ground.ready, output, stopped)
+        lags = deliveries.lags()
+        verdict = _verdict(ground.ready, output, stopped, lags)
         try:
             self._held.renew()
         except LockedError as error:
@@ -187,9 +209,11 @@ class _Run:
             store.remove(SUCCESS)
         ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
-        if shared := look_shared(pools):
+        if gate is not None and (shared := gate.admissions.sharing.note()):
             ground.tally.note_once(shared)
         summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
+        if lags:
+            summary["sinks"] = [lag.record() for lag in lags]
         if not ours:
             return summary
         if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
@@ -214,7 +238,7 @@ def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:
     return Allowed(ready.longest_answer, ready.output_burndown, not ready.learns_max_tokens, learnt)
 
 
-def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None) -> Verdict:
+def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None, lags: Sequence[Lag]) -> Verdict:
     if not output.finished:
         if stopped is not None:
             return Verdict(stopped.exit_code, str(stopped))
@@ -222,6 +246,9 @@ def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None) -> 
         if limit is None:
             return Verdict(4, "ranges without a part remain")
         return Verdict(3, f"limits.rows = {limit} is reached; an earlier start took on {taken_on} rows: run without it")
+    if behind := [line for lag in lags if (line := lag.line())]:
+        why = str(stopped) if stopped is not None else "every row has its result"
+        return Verdict(3 if stopped is not None else 4, f"{why}; {'; '.join(behind)}")
     rows, ok = output.totals.rows, output.totals.by_status.get("ok", 0)
     most = ready.spec.limits.max_failed
     if MaxFailed(most).allows(rows - ok, rows):

@@ -1,5 +1,6 @@
 """Assembly: the real parts of one start of a run, built from a job made ready."""
 
+import json
 import resource
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
@@ -41,7 +42,7 @@ from batchrun.storage.parts import Target
 from batchrun.storage.ranges import Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import RowBatch, Source
-from batchrun.storage.store import MANIFEST, Store
+from batchrun.storage.store import MANIFEST, STATUS, Store
 from batchrun.storage.takeover import Claim, take_over
 from batchrun.syncing import Syncing
 
@@ -83,11 +84,12 @@ def open_output(
         regions=ready.regions,
         accept_changes=accept_changes,
     )
+    old = read_manifest(store) if store.exists(MANIFEST) else None
     if again:
-        refuse_unfinished(store, claim.rows, claim.rows_per_part)
-    if store.exists(MANIFEST):
-        ready.check_recorded_regions(read_manifest(store).regions)
-    manifest = take_over(store, claim)
+        refuse_unfinished(store, old, claim)
+    if old is not None:
+        ready.check_recorded_regions(old.regions)
+    manifest = take_over(store, old, claim)
     store.adopt(manifest.run_id)
     store.clear_tmp()
     store.fetch_logs()
@@ -97,13 +99,33 @@ def open_output(
         rows = reopen_parts(store, ranges, manifest.run_id, again)
         ground.tally.note_once(f"{rows} rows are sent again: those that were {', '.join(sorted(again))}")
     output = Output(target, ranges, kept)
-    if output.found.torn_lines:
-        ground.tally.note_once(f"{output.found.torn_lines} torn lines of the log were dropped")
-    if output.found.in_flight:
-        ground.tally.note_once(
-            f"{output.found.in_flight} rows were in flight when the last run was killed: they may be paid twice"
-        )
+    for note in _found(store, output):
+        ground.tally.note_once(note)
     return output
+
+
+def _found(store: Store, output: Output) -> Iterator[str]:
+    """Yield what a person should know of what an earlier run left."""
+    found = output.found
+    if found.torn_lines:
+        yield f"{found.torn_lines} torn lines of the log were dropped"
+    if found.in_flight:
+        yield f"{found.in_flight} rows were in flight when the last run was killed: they may be paid twice"
+    gone = _rows_before(store, output.target.run_id) - found.rows - found.again
+    if gone > 0:
+        yield (
+            f"{gone:,} results that an earlier run had are gone, by a power cut or because files of {store.name} were "
+            "removed: their rows are sent again and paid for twice"
+        )
+
+
+def _rows_before(store: Store, run_id: str) -> int:
+    """Return how many rows the last run said it had; 0 where it said nothing."""
+    try:
+        told = json.loads(store.read(STATUS))
+        return int(told["rows"]) if told["run_id"] == run_id else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate, Pipeline]:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,9 +36,12 @@ Set = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+THREADS_END_S = 0.5  # an idle thread of a pool ends in no time
+
 EXIT_CODES = """
 Exit codes: 0 finished; 1 finished, but more rows failed than limits.max_failed; 2 the job file or the input is wrong,
-nothing was sent; 3 stopped early, run again to go on; 4 credentials, access or storage; 5 another run holds the output.
+nothing was sent; 3 stopped early, run again to go on; 4 credentials, access, storage or a sink; 5 another run holds the
+output.
 """
 
 
@@ -136,6 +140,17 @@ def verify(
 
 
 @app.command()
+def sink(job: Job, sets: Set = None, as_json: Json = False) -> None:
+    """Deliver to the job's sinks the parts that they lack. Exit 0 all in step, 4 a sink failed."""
+    with _errors(as_json):
+        from batchrun.deliver import deliver, deliveries_text
+
+        told = deliver(job, _overrides(sets))
+        _say(json.dumps(told) if as_json else deliveries_text(told))
+    raise typer.Exit(told["exit_code"])
+
+
+@app.command()
 def lanes(
     card: Annotated[str, typer.Option("--card", help="A shipped model card, or a path to one.")] = "claude-haiku-4-5",
     as_json: Json = False,
@@ -197,7 +212,6 @@ def _to_come(name: str, when: str) -> None:
             raise JobError(f"batchrun {name} is not built yet{when}")
 
 
-_to_come("sink", " (issue «Nothing lost»)")
 _to_come("doctor", " (issue «The whole model card»)")
 _to_come("report", "")
 
@@ -226,6 +240,9 @@ def main() -> NoReturn:
         app()
     except KeyboardInterrupt:
         _leave(RunStopped("interrupted"))
+    except SystemExit as end:
+        _leave_threads(end)
+        raise
     sys.exit(0)
 
 
@@ -254,8 +271,9 @@ def _errors(as_json: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - a bug of ours: say so, never with the exit code of a finished run
-        _say(traceback.format_exc().rstrip(), "stderr")
-        _fail(RunStopped(f"internal error: {type(error).__name__}: {error}; the output can be gone on with"), as_json)
+        # Where and what, but not the error's own words: they may quote a row, and logs are kept.
+        _say("".join(traceback.format_tb(error.__traceback__)).rstrip(), "stderr")
+        _fail(RunStopped(f"internal error: {type(error).__name__}; the output can be gone on with"), as_json)
 
 
 def _say(text: str, to: str = "stdout") -> None:
@@ -295,6 +313,17 @@ def _statuses(text: str) -> "list[Status]":
     if not named or not {*named} <= {*allowed}:
         raise JobError(f"--status {text!r}: must be a list, with commas, of {', '.join(allowed)}")
     return [Status(word) for word in named]
+
+
+def _leave_threads(end: SystemExit) -> None:
+    """End the process at once if a thread does not end, as in a sink that hangs: an ordinary end would wait for it."""
+    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    for one in others:
+        one.join(THREADS_END_S)
+    if isinstance(end.code, int) and any(one.is_alive() for one in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code)
 
 
 def _overrides(sets: list[str] | None, limit: int | None = None) -> list[str]:

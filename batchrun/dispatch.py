@@ -16,7 +16,8 @@ from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.retry import retrying
 from batchrun.lanes.trial import Trial
-from batchrun.records import Completion, Outcome, Status
+from batchrun.records import Completion, Outcome, Prompt, Status
+from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
 
 CUT = "max_tokens"
@@ -71,14 +72,14 @@ class Dispatch:
             generation = self._renewal.generation
             answer = await self._call(admission, trial)
             if isinstance(answer, Completion):
-                self._renewal.answered(generation)
+                self._renewal.answered(generation, admission.lane.source_region)
                 if not self._book_answer(admission, trial, answer):
                     continue  # at once, with more; its row number puts it first
                 self._gate.admit_ready()
                 return self._answered(trial, admission.lane, answer, self._clock.now_s() - admission.sent_at_s)
             following = self._book_fault(admission, trial, answer)
             if following is Next.REFRESH:
-                following = await self._renew(generation, answer)
+                following = await self._renew(generation, admission.lane, answer)
             if following is Next.STOP:
                 self._gate.close(AccessError(_no_access(admission.lane, answer)))
             elif following is Next.RETRY:
@@ -112,7 +113,8 @@ class Dispatch:
             self._journal.sent(trial.request.row, admission.worst_usd)
             if self._max_tokens is not None:
                 self._max_tokens.sent(trial, admission.sent_at_s)
-            return await self._transport.send(lane.inference_id, lane.source_region, trial.request)
+            answer = await self._transport.send(lane.inference_id, lane.source_region, trial.request)
+            return answer if isinstance(answer, Completion) else _told(answer, trial.request.prompt)
         except anyio.get_cancelled_exc_class():
             self._admissions.abandoned(admission, self._clock.now_s())
             raise
@@ -171,14 +173,16 @@ class Dispatch:
         self._gate.admit_ready()
         return following
 
-    async def _renew(self, generation: int, fault: Fault) -> Next:
+    async def _renew(self, generation: int, lane: Lane, fault: Fault) -> Next:
+        region = lane.source_region if fault.action is Action.REGION else None
         try:
-            renewed = await self._renewal.renew(generation)
+            renewed = await self._renewal.renew(generation, region)
         except BatchrunError as error:
             raise self._ended(error) from error
         if renewed:
             self._tally.note_once(f"credentials read again after {fault.code}")
-        return Next.ELSEWHERE if renewed else Next.STOP
+            return Next.ELSEWHERE
+        return Next.STOP if region is None else self._admissions.lost(region, fault)
 
     def _ended(self, error: OSError | BatchrunError) -> GateClosedError:
         """Close the gate for an error that no row can get past; return what its row leaves with."""
@@ -226,6 +230,12 @@ def _no_access(lane: Lane, fault: Fault) -> str:
         f"{said}. Renew the credentials (aws sso login, a new session token or Bedrock key) and run the same command "
         "again: it goes on where this run stopped"
     )
+
+
+def _told(fault: Fault, prompt: Prompt) -> Fault:
+    """Return a fault as it may be passed on: what was sent stays out of summaries and logs."""
+    texts = [prompt.system or "", *(message.text for message in prompt.messages)]
+    return replace(fault, message=without_echo(without_credentials(fault.message), texts))
 
 
 def unrendered(row: int, message: str, clock: Clock) -> Outcome:

@@ -1,5 +1,7 @@
 """What can end a run, each with the exit code that a shell, cron or Airflow sees."""
 
+from batchrun.redaction import without_credentials
+
 
 class BatchrunError(Exception):
     """A run that cannot start or go on; a row that fails is data, never one of these."""
@@ -26,13 +28,22 @@ class RunStopped(BatchrunError):
 
 
 class AccessError(BatchrunError):
-    """Credentials, permissions or the account's model access keep every lane shut."""
+    """Credentials, permissions or the account's model access keep every lane shut; the message tells no credential."""
 
     exit_code = 4
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_credentials(message))
 
 
 class StorageError(BatchrunError):
     """The output could not be written or does not read back as it was written."""
+
+    exit_code = 4
+
+
+class SinkError(BatchrunError):
+    """A sink did not take a part; the part stays in the output and is delivered later."""
 
     exit_code = 4
 

@@ -26,9 +26,8 @@ from batchrun.readyjob import make_ready
 from batchrun.records import Message, Prompt, Request, Usage
 from batchrun.screen.tally import Tally
 from batchrun.storage.folder import Folder
-from tests.run.rehearsal import job_over
+from tests.run.rehearsal import BEGAN, job_over
 from tests.simulation.load import TEXTS, Load, SimulatedSource
-from tests.simulation.run import BEGAN
 from tests.simulation.setups import MAX_TOKENS, MEAN_CHARGE, REGIONS
 from tests.simulation.transport import SimulatedTransport
 from tests.virtual import run_virtual

@@ -37,8 +37,8 @@ CHAOS = {
     "garbage": 0.005,
 }
 # Between the medians of looks 2 to 4 and of the last three: more than a run's noise, less than what leaks. One file or
-# task a fault would be 15,000 in 500,000 rows, and 60 in a slice of 2,000; one object a fault 15,000 of 165,000.
-MOST_MORE = {"files": 40, "tasks": 40, "threads": 4, "objects": 0.05, "memory_mb": 0.05}
+# task a fault would be 15,000 in 500,000 rows, and 45 in a slice of 1,500; one object a fault 15,000 of 165,000.
+MOST_MORE = {"files": 25, "tasks": 25, "threads": 4, "objects": 0.05, "memory_mb": 0.05}
 
 JOB = """
 name = "soak"
@@ -53,6 +53,16 @@ limits.max_in_flight = {in_flight}
 limits.max_failed = 0.01
 output.path = "out"
 aws.endpoint_url = "{url}/{{region}}"
+"""
+
+
+EMULATOR = """
+[emulator]
+tpm = 1_000_000_000
+latency_s = 0.02
+latency_per_token_s = 0
+seed = 7
+[emulator.faults]
 """
 
 
@@ -77,7 +87,7 @@ class Look:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, default=500_000)
-    arguments.add_argument("--in-flight", type=int, default=150)
+    arguments.add_argument("--in-flight", type=int, default=64)
     arguments.add_argument("--throttles", type=int, default=100_000)
     given = arguments.parse_args()
     began_s = time.monotonic()
@@ -105,9 +115,9 @@ def soak(
 ) -> tuple[list[Look], dict[str, Any], list[str]]:
     """Run a job of so many rows; return what was seen on the way, the summary, and what `verify` finds wrong."""
     write_elsewhere(write_small, folder / "rows.parquet", rows)
-    command = [sys.executable, "-m", "batchrun", "emulate", "--latency-s", "0.02", "--tpm", "1000000000", "--seed", "7"]
-    for kind, share in CHAOS.items():
-        command += ["--fault", f"{kind}={share}"]
+    config = folder / "emulator.toml"
+    config.write_text(EMULATOR + "".join(f"{kind} = {share}\n" for kind, share in CHAOS.items()))
+    command = [sys.executable, "-m", "batchrun", "emulate", "--config", str(config)]
     emulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert emulator.stdout is not None

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "batchrun"
 
 # From the ground up; a module imports from its own layer's house or from lower layers.
 LAYERS = [
+    {"redaction"},
     {"errors"},
     {"bedrock.card"},
     {"emulator"},
@@ -18,11 +19,11 @@ LAYERS = [
     {"bedrock"},
     {"storage", "lanes"},
     {"render", "sandbox", "readyjob", "runaway", "cells"},
-    {"screen"},
+    {"screen", "sinks"},
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
-    {"engines", "assembly"},
-    {"api"},
+    {"engines", "assembly", "delivering"},
+    {"api", "deliver"},
     {"expected"},
     {"planning"},
     {"cli"},
@@ -32,13 +33,15 @@ HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
-    "aioboto3": {"bedrock.credentials", "storage.s3.store"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.http", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
+    "aioboto3": {"bedrock.credentials", "storage.s3.connection"},
+    "aiobotocore": {"bedrock.sdk", "bedrock.http", "bedrock.credentials", "bedrock.sockets", "storage.s3.connection"},
     "botocore": {
         *("bedrock.sdk", "bedrock.credentials", "bedrock.surroundings"),
-        *("storage.s3.store", "storage.s3.problems"),
+        *("storage.s3.connection", "storage.s3.problems"),
     },
     "jinja2": {"render", "sandbox"},
+    "deltalake": {"sinks.delta"},
+    "psycopg": {"sinks.postgres"},
 }
 
 

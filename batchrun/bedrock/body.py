@@ -9,6 +9,7 @@ from batchrun.records import Completion, Message, Prompt, Request, Usage
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
+MOST_TOKENS = 1 << 31  # of one call; far above any context, far below what a result's int64 holds
 _VERSION_FIRST = b'{"anthropic_version":"%b",' % ANTHROPIC_VERSION.encode()
 _BEFORE_MAX_TOKENS = _VERSION_FIRST + b'"max_tokens":'
 
@@ -152,7 +153,7 @@ def _chosen(*pairs: tuple[str, float | None]) -> dict[str, float]:
 
 
 def _tokens(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_TOKENS:
         raise TypeError(f"a number of tokens is {value!r}")
     return value
 

@@ -134,6 +134,7 @@ STATUS = {
     503: Action.COOL,
     529: Action.COOL,
 }
+A_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")  # what an error's type may look like; it ends in tables
 MAYBE_BILLED = frozenset({408, 424, 500, 502, 504})  # the model may have answered behind the gateway
 
 
@@ -144,5 +145,5 @@ def classify(code: str, status: int | None, message: str, retry_after_s: float |
         if rule.fits(code, status, message):
             return Fault(code, status, message, rule.action, rule.maybe_billed, retry_after_s)
     action = STATUS.get(status or 0, Action.RETRY)
-    named = code if code and not code.isdigit() else f"HTTP {status}"
+    named = code if A_CODE.fullmatch(code) else f"HTTP {status}"
     return Fault(named, status, message, action, maybe_billed=status in MAYBE_BILLED, retry_after_s=retry_after_s)

@@ -4,14 +4,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
 from batchrun.clock import Clock
 from batchrun.errors import BatchrunError, RunStopped
 from batchrun.lanes.gate import Gate
-from batchrun.pipeline import Pipeline
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,8 +23,18 @@ class Ending:
     deadline_s: float | None
 
 
+class Work(Protocol):
+    """A pipeline, or one with something beside it."""
+
+    async def run(self) -> BatchrunError | None:
+        """Run to the end; return why it stopped early, None if it did not."""
+
+    def hurry(self) -> None:
+        """Stop at once."""
+
+
 async def run_locally(
-    pipeline: Pipeline, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
+    pipeline: Work, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
 ) -> BatchrunError | None:
     """Run a pipeline; `watch` runs beside it. Return why it stopped early, None if it did not."""
     before = {one: signal.getsignal(one) for one in ENDING}
@@ -40,7 +49,7 @@ async def run_locally(
 
 
 async def _run(
-    pipeline: Pipeline, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
+    pipeline: Work, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
 ) -> BatchrunError | None:
     async with AsyncExitStack() as stack, anyio.create_task_group() as beside:
         if ending.signals and (listened := _signals()):
@@ -65,7 +74,7 @@ def _signals() -> list[signal.Signals]:
     return [one for one in ENDING if signal.getsignal(one) != signal.SIG_IGN]
 
 
-async def _end_on_signals(received: AsyncIterator[signal.Signals], pipeline: Pipeline, gate: Gate) -> None:
+async def _end_on_signals(received: AsyncIterator[signal.Signals], pipeline: Work, gate: Gate) -> None:
     async for one in received:
         if gate.closed.is_set():
             pipeline.hurry()

@@ -12,12 +12,6 @@ NOTHING_LOST = "Nothing lost"
 WHOLE_CARD = "The whole model card"
 
 
-def in_s3(value: object) -> bool:
-    """A path, or a list with a path, in S3."""
-    paths = value if isinstance(value, list | tuple) else [value]
-    return any(isinstance(path, str) and path.lower().startswith("s3://") for path in paths)
-
-
 @dataclass(frozen=True, slots=True)
 class Later:
     """A key that another issue brings.
@@ -40,7 +34,6 @@ class Later:
 
 
 LATER = (
-    Later("sink", NOTHING_LOST, "a sink", ([],)),
     Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
     Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
     Later("generation.thinking_budget_tokens", WHOLE_CARD, "reasoning"),

@@ -38,6 +38,11 @@ NO_CREDENTIALS = (
     " or from AWS_BEARER_TOKEN_BEDROCK"
 )
 
+NO_SINK_CREDENTIALS = (
+    "credentials are not put in job files: PostgreSQL's come from PGPASSWORD, PGPASSFILE or dsn_env,"
+    " a store's from the environment or a role"
+)
+
 
 class MisfitError(ValueError):
     """A rule that joins tables is broken at `key` of the table under check."""
@@ -89,7 +94,7 @@ def _unknown(path: Path, detail: ErrorDetails, names: Sequence[Path]) -> Iterato
 
 def _advice(path: Path, names: Sequence[Path]) -> str:
     if CREDENTIAL.search(path[-1]):
-        return NO_CREDENTIALS
+        return NO_SINK_CREDENTIALS if path[0] == "sink" else NO_CREDENTIALS
     meant = " or ".join(dotted(name) for name in nearest(path, names))
     return f"no such key; did you mean {meant}?" if meant else "no such key"
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, InstanceOf, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
@@ -17,6 +17,7 @@ from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
 from batchrun.jobspec.refusal import MisfitError, problems_of
 from batchrun.jobspec.running import SCOPES_EXAMPLE, Aws, Limits, Quota, Retry, Routing
+from batchrun.jobspec.sinks import SinkTable, check_sinks
 from batchrun.jobspec.values import Table
 from batchrun.jobspec.work import Generation, Input, Model, Output, Prompt
 
@@ -50,6 +51,7 @@ class JobSpec(Table):
     retry: Retry = Retry()
     limits: Limits = Limits()
     output: Output
+    sink: tuple[InstanceOf[SinkTable], ...] = Field(default=(), description="[[sink]] tables: where results go besides")
     prices: Prices | None = None
     aws: Aws = Aws()
     emulator: EmulatorSpec | None = None
@@ -81,10 +83,13 @@ class JobSpec(Table):
         problems = take_later(raw)
         raw = {name: table for name, table in raw.items() if table != {} or name not in cls.model_fields}  # [aws] alone
         refused = [problem.path for problem in problems]
+        folder = (base or Path.cwd()).absolute()
+        sinks, wrong_sinks = check_sinks(raw.get("sink", []), folder)
+        problems += wrong_sinks
         for table in REQUIRED_TABLES:
             raw.setdefault(table, {})  # so that what is missing is said key by key
         try:
-            spec = cls.model_validate(raw, context=(base or Path.cwd()).absolute())
+            spec = cls.model_validate({**raw, "sink": sinks}, context=folder)
         except ValidationError as error:
             found = problems_of(error, raw, keys(), [later.key for later in LATER])
             problems += [one for one in found if not any(one.path[: len(path)] == path for path in refused)]
@@ -112,6 +117,18 @@ class JobSpec(Table):
         if model.endpoint == "runtime" and routing.scopes is None:
             raise MisfitError("scopes", f"required, for example {SCOPES_EXAMPLE}")
         return routing
+
+    @field_validator("sink")
+    @classmethod
+    def _goes_where_nothing_else_is(cls, sinks: tuple[SinkTable, ...], info: ValidationInfo) -> tuple[SinkTable, ...]:
+        read = info.data["input"].path if "input" in info.data else ()
+        written = (str(info.data["output"].path),) if "output" in info.data else ()
+        for place, sink in enumerate(sinks):
+            for folder in sink.folders:
+                if taken := [path for path in (*read, *written) if overlap(str(folder), path)]:
+                    whose = "output" if taken[0] in written else "input"
+                    raise MisfitError(f"[{place}]", f"{sink.label}: must not be, hold or lie in the {whose} {taken[0]}")
+        return sinks
 
     @field_validator("emulator")
     @classmethod

@@ -17,6 +17,7 @@ from batchrun.lanes.lane import Lane
 from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.lanes.pool import DAY_SPENT, PARKED_S, Pool, Reservation
 from batchrun.lanes.router import Router, Wait
+from batchrun.lanes.shared import Sharing
 from batchrun.lanes.trial import BUSY_THROTTLES, HOPELESS_THROTTLES, RESTED_THROTTLES, Trial
 from batchrun.records import Request, Usage
 
@@ -46,6 +47,7 @@ class Admission:
     """What one call took at the gate."""
 
     lane: Lane
+    pool: Pool  # on which it is booked
     reservation: Reservation
     worst_usd: float
     sent_at_s: float
@@ -82,6 +84,7 @@ class Admissions:
         seconds_to_midnight: Callable[[], float],
     ) -> None:
         self.router = router
+        self.sharing = Sharing(router)
         self.budgets = budgets
         self.in_flight = 0
         self._answering: set[str] = set()  # source Regions that answered a call, ever
@@ -92,6 +95,7 @@ class Admissions:
     def admit(self, trial: Trial, now_s: float) -> Admission | Refused:
         """Book the row's next call on the best lane, or say what it waits for."""
         self._size(trial)
+        self.sharing.look()
         hold = trial.request.hold
         if self.in_flight >= self.limit(now_s):
             return Refused(Bound.IN_FLIGHT, self.budgets.in_flight.grows_at())
@@ -107,11 +111,11 @@ class Admissions:
         self.budgets.dollars.reserve(worst_usd)
         # An answer that was cut is no failure: were its row's next call an extra one, a wrong guess would slow the run.
         self.budgets.retries.count(now_s, extra=trial.attempts > trial.cuts)
-        return Admission(lane, pool.reserve(hold, now_s), worst_usd, now_s)
+        return Admission(lane, pool, pool.reserve(hold, now_s), worst_usd, now_s)
 
     def limit(self, now_s: float) -> int:
         """Return how many calls may be in flight now."""
-        calls: float = self.budgets.in_flight.calls(self.router.pools.values(), now_s)
+        calls: float = self.budgets.in_flight.calls(self.router.booked(), now_s)
         if self.budgets.max_tokens is not None:
             calls = min(calls, self.budgets.max_tokens.calls)
         return max(1, int(calls * self.budgets.retries.slowdown(now_s)))
@@ -144,8 +148,11 @@ class Admissions:
         """Settle a call that was answered; return what it cost [USD]."""
         spent_usd = dollars(usage, self._prices[admission.lane.price_class])
         charge = usage.input + usage.cache_write + self._burndown * usage.output
-        pool, breaker = self._leave(admission, spent_usd)
-        pool.settle(admission.reservation, charge, now_s)
+        breaker = self._leave(admission, spent_usd)
+        admission.pool.settle(admission.reservation, charge, now_s)
+        told = self.router.pools[admission.lane.pool]
+        if told is not admission.pool:
+            told.settled_tokens += charge  # the account's view of it
         breaker.answered()
         self._answering.add(admission.lane.source_region)
         self.budgets.in_flight.answered(charge, now_s - admission.sent_at_s)
@@ -155,18 +162,19 @@ class Admissions:
 
     def abandoned(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was cancelled: its end is unknown, so quota and dollars stay taken."""
-        pool, _ = self._leave(admission, admission.worst_usd)
-        pool.keep(admission.reservation, now_s)
+        self._leave(admission, admission.worst_usd)
+        admission.pool.keep(admission.reservation, now_s)
 
     def withdrawn(self, admission: Admission, now_s: float) -> None:
         """Book out a call that was let in and never sent."""
-        pool, _ = self._leave(admission, 0.0)
-        pool.withdraw(admission.reservation, now_s)
+        self._leave(admission, 0.0)
+        admission.pool.withdraw(admission.reservation, now_s)
 
     def faulted(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
         """Book out a call that failed; return what becomes of its row."""
         trial.fault = fault
-        pool, breaker = self._leave(admission, admission.worst_usd if fault.maybe_billed else 0.0)
+        pool = admission.pool
+        breaker = self._leave(admission, admission.worst_usd if fault.maybe_billed else 0.0)
         if fault.action in _POOL_ACTIONS:
             return self._throttled(pool, admission.reservation, trial, fault, now_s)
         if fault.maybe_billed:
@@ -174,6 +182,11 @@ class Admissions:
         else:
             pool.release(admission.reservation, now_s)
         return self._failed(admission, breaker, trial, fault, now_s)
+
+    def lost(self, source_region: str, fault: Fault) -> Next:
+        """Close a Region that answered before and is refused with new credentials too; return what becomes of a row."""
+        self.router.close_region(source_region, f"{fault.code}: {fault.message}")
+        return Next.STOP if self.router.all_closed() else Next.ELSEWHERE
 
     def _throttled(self, pool: Pool, reservation: Reservation, trial: Trial, fault: Fault, now_s: float) -> Next:
         if fault.action is Action.DAY:
@@ -184,6 +197,7 @@ class Admissions:
             requests = fault.action is Action.REQUESTS
             pool.refuse(reservation, now_s, requests=requests, retry_after_s=fault.retry_after_s)
             if not requests:
+                self.sharing.refused(pool, reservation, now_s)
                 trial.throttled(pool.name, now_s, rested=reservation.rested)
             if self._never_fits(trial, now_s):
                 return Next.UNSENDABLE
@@ -226,13 +240,13 @@ class Admissions:
         few = FEW_ATTEMPTS if fault.action is Action.RETRY_FEW else self.budgets.max_attempts
         return Next.RETRY if trial.failures < min(few, self.budgets.max_attempts) else Next.FAILED
 
-    def _leave(self, admission: Admission, spent_usd: float) -> tuple[Pool, Breaker]:
-        """Book a call out of everything but its pool's quota; return what is left to be booked on."""
-        pool, breaker = self.router.books_of(admission.lane)
+    def _leave(self, admission: Admission, spent_usd: float) -> Breaker:
+        """Book a call out of everything but its pool's quota; return the breaker that is to hear of its end."""
+        _, breaker = self.router.books_of(admission.lane)
         self.in_flight -= 1
         breaker.in_flight -= 1
         self.budgets.dollars.settle(admission.worst_usd, spent_usd)
-        return pool, breaker
+        return breaker
 
 
 _POOL_ACTIONS = frozenset({Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK})

@@ -15,7 +15,7 @@ from batchrun.lanes.pool import Pool
 class Door:
     """Lets calls to the lanes of one pool and price class; `opens_at_s` is its last no, for the hold asked about."""
 
-    __slots__ = ("_asked_hold", "_lanes", "opens_at_s", "pool", "pool_opens_at_s")
+    __slots__ = ("_lanes", "asked_hold", "opens_at_s", "pool", "pool_opens_at_s")
 
     def __init__(self, pool: Pool, lanes: Sequence[tuple[Lane, Breaker]]) -> None:
         self.pool = pool
@@ -27,13 +27,13 @@ class Door:
 
     def forget(self) -> None:
         """Have the pool asked again; call it whenever a call of the door's has gone out or ended."""
-        self._asked_hold = inf
+        self.asked_hold = inf
         self.pool_opens_at_s = -inf
         self.opens_at_s = -inf
 
     def is_known_shut(self, hold: float, now_s: float) -> bool:
         """Tell whether it said to a hold no larger than this one that it opens later than now."""
-        return now_s < self.opens_at_s and hold >= self._asked_hold
+        return now_s < self.opens_at_s and hold >= self.asked_hold
 
     def lane(self, hold: float, now_s: float) -> Lane | None:
         """Return the lane for a call of `hold` quota tokens, or None and remember when there will be one."""
@@ -41,7 +41,7 @@ class Door:
         chosen = self.lane_when(pool_ready_s, now_s)
         if isinstance(chosen, Lane):
             return chosen
-        self._asked_hold, self.pool_opens_at_s, self.opens_at_s = hold, pool_ready_s, chosen
+        self.asked_hold, self.pool_opens_at_s, self.opens_at_s = hold, pool_ready_s, chosen
         return None
 
     def lane_when(self, pool_ready_s: float, now_s: float) -> Lane | float:

@@ -104,6 +104,11 @@ class TrailingMinute:
         charge.moment.cost += cost - charge.cost  # also of one that is out: a window's turn may be taken back
         charge.cost = cost
 
+    def charges(self, now_s: float) -> list[tuple[float, float]]:
+        """Return when the charges of the last minute were taken, and what each moment's came to, the oldest first."""
+        self.used(now_s)
+        return [(moment.began_s, moment.cost) for moment in self._moments]
+
     def forget_before(self, at_s: float) -> list[Moment]:
         """Take out what was charged before `at_s`, and return it."""
         forgotten = []

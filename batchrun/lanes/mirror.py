@@ -5,6 +5,7 @@ would, the minute as a window would. The level always holds; the minute holds un
 through. `docs/quota.md` tells why, with the sums.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -50,6 +51,7 @@ class Mirror:
         self.told_wrong_at_s: float | None = None  # when a refusal first came far below the number
         self._pinned_level = False  # by the refusal that began this episode, and so by the rest of its flight
         self._lowered_minute = False
+        self.heir: Mirror | None = None  # hears how calls end that were held here
 
     def __repr__(self) -> str:
         return f"Mirror({self.minute}, {self._level}, {self._doubt}, {self._unconfirmed})"
@@ -57,6 +59,10 @@ class Mirror:
     def rate_per_s(self) -> float | None:
         """Return what is believed to come back each second, None if unknown."""
         return self._level.rate_per_s
+
+    def charged(self) -> float:
+        """Return what was charged since the beginning."""
+        return self._level.charged
 
     def room(self, now_s: float) -> float:
         """Return the free share of what a minute is believed to take; 1.0 where no limit is known."""
@@ -67,15 +73,16 @@ class Mirror:
         """Return when nothing will have been charged for a minute and no debt is left, if nothing more is charged."""
         return max(self._closed_until_s, self.minute.empty_at(now_s), self._level.ready_at(0.0, now_s))
 
-    def ready_at(self, cost: float, now_s: float) -> float:
-        """Return the earliest time [s] at which `cost` may be charged."""
+    def ready_at(self, cost: float, now_s: float, *, covered: bool = False) -> float:
+        """Return the earliest time [s] at which `cost` may be charged; `covered`: as if the level covered it."""
         if not self._limited:
             return self._first_calls_at(now_s)
         self._confirm(now_s)
         # Until a refusal says otherwise the number is believed: what it brings in each round trip needs no trial.
         believed_per_s = (self._level.rate_per_s or 0.0) / cost if self._refused_at_s == -inf else 0.0
         few_s = self._unconfirmed.ready_at(now_s, believed_per_s)
-        ready_s = max(self._level.ready_at(cost, now_s), few_s, self._closed_until_s)
+        level_s = now_s if covered else self._level.ready_at(cost, now_s)
+        ready_s = max(level_s, few_s, self._closed_until_s)
         if not self.minute.fits(cost, now_s):
             tested_s = max(self._doubt.at(now_s), self._unconfirmed.ready_beyond_at(now_s))
             if tested_s > ready_s:
@@ -100,8 +107,26 @@ class Mirror:
         """Correct a hold to what the call came to; 0 gives it back."""
         self._level.correct(cost - held.cost, now_s)
         self.minute.settle(held.charge, cost, now_s)
+        if self.heir is not None:
+            self.heir.inherit(cost - held.cost, now_s)
         if cost and held.at_s > self._refused_at_s:
             self.minute.seen(now_s)
+
+    def inherit(self, cost: float, now_s: float) -> None:
+        """Charge what another mirror was charged, or give back what it was given back."""
+        self._level.correct(cost, now_s)
+        self.minute.hold(cost, now_s)
+
+    def take_over(self, others: Sequence["Mirror"], now_s: float) -> None:
+        """Charge what others were charged in the last minute, in its order, and hear how their calls in flight end."""
+        for at_s, cost in sorted(charge for other in others for charge in other.minute.charges(now_s)):
+            self.inherit(cost, at_s)
+        for other in others:
+            other.heir = self
+
+    def part_with_heir(self) -> None:
+        """Tell nobody any more how calls end."""
+        self.heir = None
 
     def withdraw(self, held: Held, now_s: float) -> None:
         """Give back the hold of a call that tells nothing of the quota."""

@@ -1,6 +1,6 @@
 """A pool: one account quota, as we count it and as Bedrock's refusals correct it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -44,6 +44,7 @@ class Reservation:
     requests: Held
     promised: Promised | None
     rested: bool  # nothing was in flight and nothing charged for a minute: a refusal means that the hold never fits
+    beyond: bool = False  # of a joint pool: it was sent to see whether the pool is one
 
 
 class Pool:
@@ -54,7 +55,7 @@ class Pool:
     """
 
     def __init__(self, name: str, quota: Quota, metering: Metering | None = None) -> None:
-        metering = metering or Metering()
+        self.metering = metering = metering or Metering()
         self.name = name
         self.quota = quota
         self.in_flight = 0
@@ -83,11 +84,15 @@ class Pool:
         """Tell whether nothing but the minute's use keeps out a call of `hold` quota tokens: not size, park or day."""
         return hold <= self.capacity() and self.parked_until_s <= now_s and hold <= self.day_left(now_s)
 
-    def ready_at(self, hold: float, now_s: float) -> float:
-        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large."""
+    def ready_at(self, hold: float, now_s: float, *, covered: bool = False) -> float:
+        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large.
+
+        `covered`: as if the levels of the mirrors covered it.
+        """
         if hold > self.capacity():
             return inf
-        ready_s = max(self._tokens.ready_at(hold, now_s), self._requests.ready_at(1, now_s))
+        tokens_s = self._tokens.ready_at(hold, now_s, covered=covered)
+        ready_s = max(tokens_s, self._requests.ready_at(1, now_s, covered=covered))
         if self._promise is not None:
             ready_s = max(ready_s, self._promise.ready_at(hold, now_s))
         return max(ready_s, self._open_at(hold, now_s))
@@ -123,6 +128,21 @@ class Pool:
     def used_tokens(self, now_s: float) -> float:
         """Return the quota tokens charged in the last 60 s."""
         return self._tokens.minute.used(now_s)
+
+    def take_over(self, pools: Collection["Pool"], now_s: float) -> None:
+        """Charge what these pools were charged today and in the last minute, and hear how their calls in flight end.
+
+        What those settle above or below their holds is missing from the day's tokens.
+        """
+        self._turn_day(now_s)
+        self._day_tokens += sum(pool._tokens_of_day(now_s) for pool in pools)
+        self._tokens.take_over([pool._tokens for pool in pools], now_s)
+        self._requests.take_over([pool._requests for pool in pools], now_s)
+
+    def part_with_heir(self) -> None:
+        """Keep to itself again how its calls end."""
+        self._tokens.part_with_heir()
+        self._requests.part_with_heir()
 
     def tokens_per_s(self) -> float | None:
         """Return the rate at which the pool can be fed in the long run [quota tokens/s], None if unknown."""
@@ -228,6 +248,10 @@ class Pool:
     def _correct_day(self, reservation: Reservation, difference: float) -> None:
         if reservation.sent_at_s >= self._day_began_at_s:  # what was taken yesterday is not given back today
             self._day_tokens += difference
+
+    def _tokens_of_day(self, now_s: float) -> float:
+        self._turn_day(now_s)
+        return self._day_tokens
 
     def _turn_day(self, now_s: float) -> None:
         if now_s >= self._day_ends_at_s:

@@ -33,7 +33,8 @@ class Router:
     def __init__(self, lanes: Sequence[Lane], pools: Mapping[str, Pool], price: Mapping[str, float]) -> None:
         """Take the lanes, the pools by name, and one comparable price per class, such as dollars per input token."""
         self.lanes = tuple(lanes)
-        self.pools = dict(pools)
+        self.pools = dict(pools)  # as the account is believed to have them
+        self._booked = dict(pools)  # where calls are booked: pools that look like one are
         self.breakers = {lane: Breaker() for lane in lanes}
         self._price_classes = sorted({lane.price_class for lane in lanes}, key=lambda name: (price[name], name))
         self._open_doors()
@@ -43,15 +44,18 @@ class Router:
         asked: list[Door] = []
         for doors in self._classes:
             asked += doors
-            maybe_open = [door for door in doors if not door.is_known_shut(hold, now_s)]
-            # Most room first: mostly the first that is asked is ready. Where no quota is known, the fewest calls.
-            for door in sorted(maybe_open, key=lambda door: (-door.pool.room(now_s), door.pool.in_flight)):
+            # Those not known to be shut, as `Door.is_known_shut` has it: a call for each of 25 is a tenth of a row.
+            maybe_open = [door for door in doors if now_s >= door.opens_at_s or hold < door.asked_hold]
+            if len(maybe_open) > 1:
+                # Most room first: mostly the first that is asked is ready. Where no quota is known, the fewest calls.
+                maybe_open.sort(key=lambda door: (-door.pool.room(now_s), door.pool.in_flight))
+            for door in maybe_open:
                 lane = door.lane(hold, now_s)
                 if lane is not None:
                     return lane
             if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
                 break  # it is about to open: no reason to pay more
-        earliest_s = min((door.opens_at_s for door in asked), default=inf)
+        earliest_s = min([door.opens_at_s for door in asked], default=inf)  # a generator costs twice as much
         return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
 
     def choose_rested(self, hold: float, tried: frozenset[str], now_s: float) -> Lane | Wait:
@@ -87,13 +91,28 @@ class Router:
     def untried(self, tried: frozenset[str], now_s: float) -> list[str]:
         """Name the pools outside `tried` that a row could still go to."""
         usable = {lane.pool for lane in self.lanes if not self.breakers[lane].shut(now_s)}
-        return sorted(name for name in usable - tried if self.pools[name].parked_until_s <= now_s)
+        pools = {self._booked[name] for name in usable}
+        return sorted(pool.name for pool in pools if pool.name not in tried and pool.parked_until_s <= now_s)
 
     def books_of(self, lane: Lane) -> tuple[Pool, Breaker]:
         """Return the pool and the breaker on which to book a call of `lane`; its door will be asked anew."""
         for door in self._doors_to[lane.pool]:
             door.forget()
-        return self.pools[lane.pool], self.breakers[lane]
+        return self._booked[lane.pool], self.breakers[lane]
+
+    def booked(self) -> tuple[Pool, ...]:
+        """Return the pools on which calls are booked now."""
+        return self._pools_booked
+
+    def book(self, pools: Iterable[Pool], joint: Pool) -> None:
+        """Book the calls of several pools on one from now on."""
+        self._booked |= {pool.name: joint for pool in pools}
+        self._open_doors()
+
+    def book_apart(self, pools: Iterable[Pool]) -> None:
+        """Book the calls of each of these pools on itself again."""
+        self._booked |= {pool.name: pool for pool in pools}
+        self._open_doors()
 
     def close(self, lanes: Iterable[Lane], why: str) -> None:
         """Take lanes out for the whole run."""
@@ -109,7 +128,7 @@ class Router:
         """Say of each lane that is shut for long why it is, for the message of a run that cannot go on."""
         lines = []
         for lane in self.lanes:
-            closed_why, pool = self.breakers[lane].closed_why, self.pools[lane.pool]
+            closed_why, pool = self.breakers[lane].closed_why, self._booked[lane.pool]
             if closed_why is not None:
                 lines.append(f"{lane.name}: {closed_why}")
             elif (shut_why := pool.shut_why(now_s)) is not None:
@@ -122,17 +141,19 @@ class Router:
 
     def _open_doors(self) -> None:
         """Group the lanes that are not out: by price class, the cheapest first, and there by pool."""
+        self._pools_booked = tuple(dict.fromkeys(self._booked.values()))
         self._classes: list[list[Door]] = []
         self._doors_to: dict[str, list[Door]] = {name: [] for name in self.pools}
         for price_class in self._price_classes:
-            lanes: dict[str, list[tuple[Lane, Breaker]]] = {}
+            lanes: dict[Pool, list[tuple[Lane, Breaker]]] = {}
             for lane, breaker in self.breakers.items():
                 if lane.price_class == price_class and breaker.closed_why is None:
-                    lanes.setdefault(lane.pool, []).append((lane, breaker))
-            doors = [Door(self.pools[name], lanes[name]) for name in sorted(lanes)]
-            self._classes.append(doors)
-            for door in doors:
-                self._doors_to[door.pool.name].append(door)
+                    lanes.setdefault(self._booked[lane.pool], []).append((lane, breaker))
+            doors = {pool: Door(pool, lanes[pool]) for pool in sorted(lanes, key=lambda pool: pool.name)}
+            self._classes.append(list(doors.values()))
+            for name, pool in self._booked.items():
+                if pool in doors:
+                    self._doors_to[name].append(doors[pool])
         self._doors = [door for doors in self._classes for door in doors]
 
 

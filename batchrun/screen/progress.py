@@ -27,6 +27,7 @@ class Snapshot:
     """A run at one moment; rows and dollars over the output's life, the rest since this start."""
 
     state: str
+    run_id: str
     pid: int
     updated_at: str
     rows: int
@@ -89,11 +90,12 @@ class Progress:
         now_s = self._clock.now_s()
         totals = self._output.totals
         rate = self._rows_per_s(now_s, totals.rows)
-        pools = list(self._gate.admissions.router.pools.values()) if self._gate is not None else []
+        pools = self._gate.admissions.router.booked() if self._gate is not None else ()
         quotas = [pool.quota.tokens_per_minute for pool in pools]
         rows_total = self._output.ranges.rows
         return Snapshot(
             state=state,
+            run_id=self._output.target.run_id,
             pid=os.getpid(),
             updated_at=self._clock.today().isoformat(timespec="seconds"),
             rows=totals.rows,

@@ -15,8 +15,8 @@ def read_status(store: Store) -> dict[str, Any]:
     """
     try:
         told: dict[str, Any] = json.loads(store.read(STATUS))
-        told["state"], told["rows"], told["by_status"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        status_text(told)  # half a file, or one of another's making, is told here and not while it is shown
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"output.path {store.name}: no run has written here yet; start one: batchrun run") from error
     if told["state"] == "running" and not store.is_held():
         told["state"] = "killed"

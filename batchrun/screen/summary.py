@@ -23,7 +23,9 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     resumed = f"; {summary['resumed']:,} were done before" if summary["resumed"] else ""
     yield f"  rows      {summary['rows']:,}: {by_status or 'none'}{resumed}"
     tokens = summary["tokens"]
-    yield f"  tokens    {tokens['input']:,} in, {tokens['output']:,} out; ${summary['usd']:.6f}"
+    most_usd = summary["usd_unsettled"]
+    unsettled = f", and at most ${most_usd:.6f} for calls of unknown end" if most_usd else ""
+    yield f"  tokens    {tokens['input']:,} in, {tokens['output']:,} out; ${summary['usd']:.6f}{unsettled}"
     yield f"  time      {summary['wall_s']:.1f} s, bounded by {summary['bounded_by'].replace('_', ' ')}"
     if told := answers_text(summary["max_tokens"]):
         yield f"  answers   {told}"
@@ -38,6 +40,9 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         told = f": {example['message'][:160]}" if example["message"] else ""
         found = f"{example['rows']:,} × {example['error_code']}, such as row {example['row']}"
         yield f"  {example['status']:<12}{in_one_line(found + told)}"
+    for sink in summary.get("sinks", ()):
+        behind = f", {sink['outstanding']:,} outstanding" if sink["outstanding"] else ""
+        yield f"  sink        {sink['name']}: {sink['delivered']:,} parts delivered{behind}"
     if summary.get("emulated"):
         yield "  note        the answers are an emulator's, made up; no real run will go on with this output"
     for note in summary.get("notes", ()):
@@ -98,6 +103,7 @@ def _sums(output: Output) -> dict[str, Any]:
         "rows": totals.rows,
         "by_status": dict(totals.by_status),
         "usd": round(totals.cost_usd, 9),
+        "usd_unsettled": round(max(0.0, totals.unsettled_usd), 9),
         "tokens": {
             "input": totals.usage.input,
             "output": totals.usage.output,
@@ -115,6 +121,7 @@ def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
         "rows": 0,
         "by_status": {},
         "usd": 0.0,
+        "usd_unsettled": 0.0,
         "tokens": {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0},
         "wall_s": 0.0,
         "lanes": [],

@@ -12,6 +12,8 @@ from batchrun.screen.answers import SentAgain
 from batchrun.screen.estimates import InputErrors
 
 MOST_EXAMPLES = 10  # distinct errors that a summary shows with a row each
+MOST_CODE_CHARACTERS = 64
+MOST_CODES, OTHER = 100, "other"  # distinct faults that are counted apart: their names come from outside
 LEAST_WAIT_S = 1.0  # a run begins with a call at a time, whatever its quota
 CPU_BOUND = 0.85  # of a core: the event loop has no time left
 
@@ -67,7 +69,8 @@ class Tally:
         """Count a call that was not."""
         one = self._lane(lane)
         one.calls += 1
-        self.faults[fault.code] += 1
+        known = fault.code in self.faults or len(self.faults) < MOST_CODES
+        self.faults[fault.code if known else OTHER] += 1
         self.last_fault = fault
         if fault.action in {Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK}:
             one.throttled += 1
@@ -138,7 +141,7 @@ class Tally:
         return one
 
     def _keep_example(self, outcome: Outcome) -> None:
-        code = outcome.error_code or outcome.stop_reason or ""
+        code = (outcome.error_code or outcome.stop_reason or "")[:MOST_CODE_CHARACTERS]
         key = (outcome.status.value, code)
         if key not in self._examples:
             if len(self._examples) >= 10 * MOST_EXAMPLES:

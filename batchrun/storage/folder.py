@@ -1,7 +1,8 @@
 """An output in a folder of this machine."""
 
+import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -121,10 +122,14 @@ class Folder:
         """Remove an object that may be there."""
         (self.path / name).unlink(missing_ok=True)
 
-    def names(self, folder: str) -> set[str]:
-        """Return the names of all that lies in a folder of the output; none where there is no such."""
-        inside = self.path / folder
-        return {path.name for path in inside.iterdir()} if inside.is_dir() else set()
+    def names(self, folder: str) -> Mapping[str, Hashable]:
+        """Return all that lies in a folder of the output by name, with inode, time of change and size."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                told = {entry.name: entry.stat() for entry in entries}
+        except FileNotFoundError:
+            return {}
+        return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in told.items()}
 
     def open(self, name: str) -> pa.NativeFile:
         """Open an object for random reads."""
@@ -174,7 +179,9 @@ class Folder:
         return str(aside)
 
     def clear_tmp(self) -> None:
-        """Remove what a killed run left half written."""
+        """Remove what a killed run left half written; behind a link, the files would be somebody else's."""
+        if self.tmp.is_symlink():
+            raise StorageError(f"{self.tmp}: is a link; remove it, the next start makes a folder of its own")
         for entry in self.tmp.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

@@ -73,6 +73,13 @@ def read_manifest(store: Store) -> Manifest:
         content = json.loads(store.read(MANIFEST))
         if content["format"] != FORMAT:
             raise StorageError(f"{path}: manifest format {content['format']}, this batchrun reads {FORMAT}")
+        if not (
+            isinstance(content["identity"], dict)
+            and isinstance(content["identity"]["output.rows_per_part"], int)
+            and all(isinstance(stretch, int) and stretch >= 0 for stretch in content["stretches"])
+            and all(isinstance(region, str) for region in content["regions"])
+        ):
+            raise StorageError(f"{path}: cannot be read as a manifest: it holds values of other kinds; {WAY_OUT}")
         return Manifest(
             run_id=content["run_id"],
             job=content["job"],
@@ -83,7 +90,7 @@ def read_manifest(store: Store) -> Manifest:
             kept=unpacked(content["kept"]) if content.get("kept") is not None else None,
             accepted=tuple(content.get("accepted", ())),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         raise StorageError(f"{path}: cannot be read as a manifest: {error}; {WAY_OUT}") from error
 
 

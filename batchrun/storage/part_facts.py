@@ -96,6 +96,11 @@ def sign(path: Path, facts: PartFacts) -> None:
         os.fsync(file.fileno())
 
 
+def facts_in(file: pq.ParquetFile) -> PartFacts:
+    """Read what an open part says of itself; what is no part raises one of NOT_A_PART."""
+    return _facts((file.metadata.metadata or {})[KEY])
+
+
 def _told(file: pa.NativeFile) -> bytes:
     told: bytes = (pq.read_metadata(file).metadata or {})[KEY]
     return told

@@ -1,6 +1,6 @@
 """Where an output lives: objects that appear whole or not at all, in a folder of this machine or in an object store."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -79,8 +79,11 @@ class Store(Protocol):
     def remove(self, name: str) -> None:
         """Remove an object that may be there."""
 
-    def names(self, folder: str) -> set[str]:
-        """Return the names of all that lies in a folder of the output, such as `data`; none where there is no such."""
+    def names(self, folder: str) -> Mapping[str, Hashable]:
+        """Return all that lies in a folder of the output, such as `data`, by name; none where there is no such.
+
+        With each name comes a stamp that is another one once the object was replaced.
+        """
 
     def open(self, name: str) -> pa.NativeFile:
         """Open an object for random reads."""

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from batchrun.errors import InputError
 from batchrun.storage.changes import FRESH, check_changes
-from batchrun.storage.manifest import Manifest, check_identity, read_manifest
+from batchrun.storage.manifest import Manifest, check_identity
 from batchrun.storage.ranges import DATA, Ranges
 from batchrun.storage.source import Source
-from batchrun.storage.store import MANIFEST, SUCCESS, Store
+from batchrun.storage.store import SUCCESS, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,14 @@ class Claim:
     accept_changes: bool = False
 
 
-def take_over(store: Store, claim: Claim) -> Manifest:
+def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
     """Return the manifest of the output as this run goes on with it, written where it is new or has grown.
+
+    `old` is the one that is there, None where there is none.
 
     Raises InputError naming what differs if the output belongs to another job.
     """
-    if not store.exists(MANIFEST):
+    if old is None:
         manifest = Manifest(
             run_id=uuid.uuid4().hex,
             job=claim.job,
@@ -46,7 +48,6 @@ def take_over(store: Store, claim: Claim) -> Manifest:
         )
         manifest.write(store)
         return manifest
-    old = read_manifest(store)
     check_identity(store.name, old, claim.identity)
     ranges = Ranges(old.stretches, claim.rows_per_part)
     there = store.names(DATA)

@@ -128,7 +128,7 @@ class _Verification:
         )
 
     def _foreign(self) -> Iterator[str]:
-        for name in sorted(self._names - {of.part_name for of in self._ranges}):
+        for name in sorted(self._names.keys() - {of.part_name for of in self._ranges}):
             path = self._store.where(f"{DATA}/{name}")
             yield f"{path}: is no part of this output, yet readers of the folder take it: move it away"
 

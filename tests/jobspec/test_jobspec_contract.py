@@ -42,6 +42,7 @@ IN_FORCE = {
     "limits.rows": 1,
     "output.path": "elsewhere",
     "output.rows_per_part": 1_000_000,
+    "sink": [{"type": "jsonl", "path": "lines"}, {"type": "postgres", "table": "reviews", "dsn_env": "REVIEWS"}],
     "prices": {"date": "2026-11-01", "geo": {"input": 0.9, "cache_write_1h": 0}, "global": {"output": 4}},
     "aws.profile": "batch",
     "aws.role_arn": "arn:aws:iam::123456789012:role/team/batchrun",
@@ -49,7 +50,6 @@ IN_FORCE = {
 }
 
 LATER = [
-    ("sink", [{"type": "jsonl", "path": "out.jsonl"}], C),
     ("prompt.images", ["photo"], D),
     ("prompt.tools", [{"name": "look"}], D),
     ("generation.thinking_budget_tokens", 1_024, D),

@@ -12,6 +12,7 @@ import pytest
 from runs import ENVIRONMENT, command, emulator, finish, rows_of, run, start, stats, wait_for_calls, write_job
 
 ROWS = 600
+IN_FLIGHT = 20
 
 
 def test_few_file_descriptors_are_enough_for_many_regions(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ import sys
 from batchrun.bedrock import wire
 from batchrun.cli import main
 
-wire.LEAST_READ_TIMEOUT_S = 2 - 64 / wire.SLOWEST_TOKENS_PER_S  # 2 s for the 64 tokens of these jobs
+wire.LEAST_READ_TIMEOUT_S = 3 - 64 / wire.SLOWEST_TOKENS_PER_S  # 3 s for the 64 tokens of these jobs
 sys.argv[0] = "batchrun"
 main()
 """
@@ -142,17 +143,18 @@ main()
 
 def test_a_process_that_is_stopped_for_longer_than_an_answer_may_take_loses_nothing(tmp_path: Path) -> None:
     with emulator("--latency-s", "0.1") as url:
-        job = write_job(tmp_path, url, ROWS)
+        job = write_job(tmp_path, url, ROWS, IN_FLIGHT)
         process = subprocess.Popen(
             [sys.executable, "-c", SHORT_PATIENCE, "run", str(job), "--json", "--quiet"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd="/",
         )  # fmt: skip
         wait_for_calls(url, 200)
         process.send_signal(signal.SIGSTOP)
-        signal.sigtimedwait([], 2.5)
+        signal.sigtimedwait([], 3.5)
         process.send_signal(signal.SIGCONT)
         summary = finish(process)
 
         assert (summary["exit_code"], summary["by_status"]) == (0, {"ok": ROWS})
         assert rows_of(job) == list(range(ROWS))
-        assert stats(url)["repeated_calls"] == 0  # what was answered meanwhile is taken
+        # What was answered meanwhile is taken, unless the loop was stopped on its way to its time-outs.
+        assert stats(url)["repeated_calls"] <= IN_FLIGHT

@@ -114,6 +114,18 @@ def test_what_never_worked_in_a_region_is_the_regions_own_matter(tmp_path, fault
     assert {row["source_region"] for row in ended.rows()} == {"us-east-1"}
 
 
+@pytest.mark.parametrize("fault", [BAD_KEY, UNKNOWN], ids=["a Bedrock key", "an access key"])
+def test_a_region_that_is_lost_on_the_way_is_closed_after_one_renewal(tmp_path, fault):
+    def lost_later(at_s: float, region: str, renewed: int) -> Fault | None:
+        return fault if region == "us-east-1" and at_s >= 2 else None
+
+    ended = guarded(tmp_path, lost_later)
+
+    assert (ended.code, ended.summary["by_status"]) == (0, {"ok": ROWS})
+    assert ended.transport.refreshed == 1
+    assert ended.summary["faults"][fault.code] <= 2 * ended.transport.most_in_flight
+
+
 def test_a_key_that_is_refused_everywhere_from_the_start_ends_the_run_after_few_calls(tmp_path):
     ended = guarded(tmp_path, lambda *_: BAD_KEY)
 

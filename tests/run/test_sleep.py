@@ -5,6 +5,7 @@ clock hours on, all its timers due at once.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,13 +31,14 @@ class Laptop:
 
     def __init__(self, after_s: float) -> None:
         self._after_s = after_s
-        self._began_s: float | None = None
+        self._loop_time_s: Callable[[], float] | None = None
+        self._began_s = 0.0
 
     def slept_s(self) -> float:
-        now_s = asyncio.get_running_loop().time()
-        if self._began_s is None:
-            self._began_s = now_s
-        return HOURS_S if now_s - self._began_s >= self._after_s else 0.0
+        if self._loop_time_s is None:  # later it may be asked from a thread, which has no loop
+            self._loop_time_s = asyncio.get_running_loop().time
+            self._began_s = self._loop_time_s()
+        return HOURS_S if self._loop_time_s() - self._began_s >= self._after_s else 0.0
 
     def clock(self) -> Clock:
         return Clock(EVENING, self.slept_s)

@@ -255,3 +255,29 @@ def test_a_job_runs_over_objects_and_its_next_start_has_nothing_to_do(bucket: Bu
     bucket.put("rows/part=0/x.parquet", parquet({"text": ["other"], "n": [7]}))
     with pytest.raises(InputError, match=r"input file s3://tests/rows/part=0/x\.parquet: changed"):
         rehearse(spec, ended.transport)
+
+
+def test_a_glob_finds_in_a_store_what_it_finds_in_a_folder(bucket: Bucket, tmp_path: Path) -> None:
+    keys = ["a.csv", "_b.csv", "x/a.csv", "x/.h.csv", "x/y/a1.csv", "x/y/a2.csv", "x/_y/a.csv", "_z/c.csv", "x1/b.csv"]
+    for key in keys:
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(b"id\n1\n")
+    fill(bucket, *keys)
+
+    def in_folder(pattern: str) -> list[str]:
+        try:
+            return [file.name for file in find_files([pattern], tmp_path)]
+        except InputError:
+            return []
+
+    def in_store(pattern: str) -> list[str]:
+        try:
+            return names(bucket, pattern)
+        except InputError:
+            return []
+
+    patterns = ["*", "**", "*.csv", "**/*.csv", "x*", "x*/*.csv", "*/y", "x/**/a*.csv", "**/y/**", "?.csv", "[ab].csv"]
+    patterns += ["_*", "_*/*", "x/_*/*.csv", "**/_y/*.csv", "x/y/a[!1].csv", "nothing*", "x/*/*/*"]
+    for pattern in patterns:
+        assert in_store(pattern) == in_folder(pattern), pattern
+    assert in_store("**/*.csv") == ["a.csv", "x/a.csv", "x/y/a1.csv", "x/y/a2.csv", "x1/b.csv"]

@@ -90,10 +90,12 @@ def test_a_stopped_job_is_retried_for_hours(airflow: Airflow, dag: Any) -> None:
 
 
 def test_a_job_that_finishes_is_a_task_that_succeeds(shop: Workshop, dag: Any) -> None:
-    dag.module.BATCHRUN, dag.module.JOB = str(shop.command), str(shop.job)
+    dag.module.JOB = str(shop.job)
+    write_script(shop.command, f'echo "$@" > {shop.path}/called')
+    dag.module.BATCHRUN = str(shop.command)
     dag.run()
 
-    assert shop.folder.success.exists()
+    assert (shop.path / "called").read_text() == f"run {shop.job}\n"
 
 
 @pytest.mark.parametrize("code", [1, 2, 4])

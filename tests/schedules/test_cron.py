@@ -35,17 +35,11 @@ def crontab() -> tuple[dict[str, str], str]:
     return given, command
 
 
-def test_a_job_that_finishes_sends_no_mail(shop: Workshop) -> None:
-    assert tick(shop) == NO_MAIL
-    assert shop.folder.success.exists()
+def test_a_finished_job_does_nothing_at_the_next_tick(finished: Workshop) -> None:
+    told = finished.folder.summary.read_bytes()
 
-
-def test_a_finished_job_does_nothing_at_the_next_tick(shop: Workshop) -> None:
-    tick(shop)
-    told = shop.folder.summary.read_bytes()
-
-    assert tick(shop) == NO_MAIL
-    assert shop.folder.summary.read_bytes() == told  # it tells of the last start that sent something
+    assert tick(finished) == NO_MAIL
+    assert finished.folder.summary.read_bytes() == told  # it tells of the last start that sent something
 
 
 def test_a_stopped_job_sends_no_mail_and_the_next_tick_goes_on(shop: Workshop) -> None:

@@ -13,12 +13,8 @@ def make(shop: Workshop) -> subprocess.CompletedProcess[str]:
     return shop.call("make", "-C", str(shop.path), "-f", rule, target, f"BATCHRUN={shop.command}")
 
 
-def test_a_second_make_does_nothing(shop: Workshop) -> None:
-    first = make(shop)
-    assert first.returncode == 0, first.stderr
-    assert "finished (exit 0)" in first.stdout
-
-    again = make(shop)
+def test_a_make_after_the_job_is_done_does_nothing(finished: Workshop) -> None:
+    again = make(finished)
 
     assert again.returncode == 0
     assert NOTHING_TO_DO in again.stdout
@@ -38,20 +34,18 @@ def test_exit_3_leaves_no_success_so_that_the_next_make_goes_on(shop: Workshop) 
     assert shop.folder.success.exists()
 
 
-def test_a_newer_job_file_is_looked_at_once_and_costs_no_call(shop: Workshop) -> None:
-    make(shop)
-    age(shop.folder.success, 60)
-    looked = make(shop)
+def test_a_newer_job_file_is_looked_at_once_and_costs_no_call(finished: Workshop) -> None:
+    age(finished.folder.success, 60)
+    looked = make(finished)
 
     assert "3 were done before" in looked.stdout
-    assert NOTHING_TO_DO in make(shop).stdout
+    assert NOTHING_TO_DO in make(finished).stdout
 
 
-def test_a_changed_input_fails_the_rule_and_says_why(shop: Workshop) -> None:
-    make(shop)
-    age(shop.folder.success, 60)
-    shop.write_rows(4)
-    refused = make(shop)
+def test_a_changed_input_fails_the_rule_and_says_why(finished: Workshop) -> None:
+    age(finished.folder.success, 60)
+    finished.write_rows(4)
+    refused = make(finished)
 
     assert "Error 2" in refused.stderr
     assert "rows.parquet" in refused.stderr

@@ -112,6 +112,26 @@ def one_global_pool(seed: int) -> Setup:
     return Setup(work(11, tpm), _everywhere({"tokens_per_minute": tpm}), {"tpm": tpm, "global_pool": "shared"})
 
 
+def shared_with_a_tenant(seed: int) -> Setup:
+    """Return the same, of which somebody else takes half from minute 2 to 4."""
+    alone = one_global_pool(seed)
+    tenants = [{"pool": "global", "share": 0.5, "from_s": 120, "to_s": 240}]
+    return replace(alone, emulator={**alone.emulator, "tenants": tenants})
+
+
+def own_pools(minutes: float, told: int, *tokens_per_minute: int) -> Callable[[int], Setup]:
+    """Return a setup of a global pool for each of `tokens_per_minute`, in some order, all told to take `told`."""
+
+    def setup(seed: int) -> Setup:
+        regions = Random(f"own pools {seed}").sample(REGIONS, len(tokens_per_minute))
+        pools = {f"{region}/global": {"tpm": tpm} for region, tpm in zip(regions, tokens_per_minute, strict=True)}
+        routing = {"scopes": ["global"], "source_regions": regions}
+        job = {"routing": routing, "quota": {"tokens_per_minute": told}}
+        return Setup(work(minutes, sum(tokens_per_minute)), job, {"pools": pools})
+
+    return setup
+
+
 def auto_max_tokens(seed: int) -> Setup:
     """Return a lane whose job leaves max_tokens to be learnt."""
     # At 80,000 a minute a hold of 64,170 goes in while less than 15,830 were settled in the last minute: a fifth.

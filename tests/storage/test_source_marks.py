@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from batchrun.errors import InputError
 from batchrun.storage.source import Source, SourceFile, scan
 
 MARK_EVERY = 50_000
@@ -111,3 +114,22 @@ def test_where_two_parsers_disagree_reading_begins_at_the_start(tmp_path: Path) 
 
     assert (source.rows, source.files[0].marks) == (2 * ROWS, ())
     assert batch.batch.to_pylist() == [{"text": f"{ROWS - 1}b"}]
+
+
+PIECES = ["a", "b", '"', '""', ",", "\n", "\r\n", "\r", "é", '"x"', '"y\nz"', "\n\n", '"q"z']
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(rest=st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_no_text_misleads_a_mark(tmp_path_factory: pytest.TempPathFactory, rest: str) -> None:
+    folder = tmp_path_factory.mktemp("csv")
+    (folder / "a.csv").write_text(f"id,text\n1,x\n{rest}", newline="", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batchrun.storage.source.csv_marks.MARK_EVERY_BYTES", 6)
+        try:
+            source = scan(["a.csv"], folder)
+        except InputError:
+            return  # rows of different widths, mostly
+    whole = read(source, 0, source.rows)
+    for row, _ in source.files[0].marks:
+        assert read(source, row, source.rows) == whole[row:]

@@ -56,9 +56,10 @@ class Bench:
         death: Death | None = None,
         kill_after_s: float | None = None,
         prepare: tuple[str, ...] = (),
+        name: str = "run",
     ) -> Ended:
         """Start the job on a disk that keeps a journal, and have it killed."""
-        command = ("run", str(self.job), "--json", "--quiet", *arguments)
+        command = (name, str(self.job), "--json", "--quiet", *arguments)
         return self._zygote.run(
             self.output, *command, death=death, kill_after_s=kill_after_s, prepare=prepare, journal=power.kept
         )

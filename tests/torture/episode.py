@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.torture.books import Books, Paid
-from tests.torture.jobs import Kind, prompt_of, write_job
-from tests.torture.points import Death
+from tests.torture.jobs import KINDS, Kind, prompt_of, write_job
+from tests.torture.points import PLAIN, Death
 from tests.torture.remains import Remains, dollars_of, empty, look
 from tests.torture.zygote import Ended, Zygote
 
@@ -24,15 +24,11 @@ class Start:
     told_as: str
     death: Death | None = None
     kill_after_s: float | None = None
-    arguments: tuple[str, ...] = ()
+    kill_after_share: float | None = None  # of the time that a whole run takes on this machine
+    command: tuple[str, ...] = ("run",)
     max_cost_usd: float | None = None
-    forced: bool = False  # a point that this start passes for certain
+    forced: bool = False  # a point that this start passes for certain, or an end that it comes to
     prepare: tuple[str, ...] = ()  # a function of machines.py that the run calls first
-
-    @property
-    def may_be_last(self) -> bool:
-        """Tell whether nothing is left to do once it ends well."""
-        return not self.arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +74,12 @@ class Episode:
         self._books = books
         self._base = base
         self._output = base / "out"
+        self._run_s = 0.0
 
     def play(self, plan: Plan) -> Story:
         """Kill, go on, and look what is there; raises nothing of what it finds wrong."""
+        if not self._run_s:
+            self._run_s = self._time_of_a_run()
         shutil.rmtree(self._base, ignore_errors=True)
         self._base.mkdir(parents=True)
         self._plan = plan
@@ -94,7 +93,7 @@ class Episode:
         for start in plan.starts:
             ended = self._start(start)
             self._look_after(start, ended)
-            if ended.hung or (ended.code == 0 and start.may_be_last):
+            if ended.hung or (ended.code == 0 and not start.forced):
                 break  # there is nothing left to kill
         self._end()
         return self._story
@@ -104,15 +103,25 @@ class Episode:
 
     def _start(self, start: Start) -> Ended:
         cap = ("--set", f"limits.max_cost_usd={start.max_cost_usd}") if start.max_cost_usd is not None else ()
-        arguments = ("run", str(self._job), "--json", "--quiet", *start.arguments, *cap)
+        name, *options = start.command
+        arguments = (name, str(self._job), "--json", "--quiet", *options, *cap)
+        kill_after_s = start.kill_after_s
+        if start.kill_after_share is not None:
+            kill_after_s = start.kill_after_share * self._run_s
         return self._zygote.run(
-            self._output, *arguments, death=start.death, kill_after_s=start.kill_after_s, prepare=start.prepare
+            self._output, *arguments, death=start.death, kill_after_s=kill_after_s, prepare=start.prepare
         )
+
+    def _time_of_a_run(self) -> float:
+        shutil.rmtree(self._base, ignore_errors=True)
+        self._base.mkdir(parents=True)
+        job = write_job(self._base, KINDS[PLAIN], self._books.url, "rehearsal")
+        return self._zygote.run(self._output, "run", str(job), "--quiet").wall_s
 
     def _look_after(self, start: Start, ended: Ended) -> None:
         """Note a kill and what it had in flight, and whether anything that was there has gone."""
         found, paid = look(self._base, self._remains), self._books.once_quiet().since(self._at_first)
-        lost = len(self._remains.outcomes - found.outcomes)
+        lost = self._lost(found)
         if lost:
             self._told(f"{start.told_as}: {lost} recorded outcomes are gone")
         if ended.hung:
@@ -131,6 +140,12 @@ class Episode:
         self._charge(start, paid, found)
         self._remains, self._paid_usd = found, paid.usd
 
+    def _lost(self, found: Remains) -> int:
+        """Return how many recorded outcomes are gone; one of a row that is sent again may make room for another."""
+        gone = self._remains.outcomes - found.outcomes
+        rows = {row for row, _ in found.outcomes}
+        return sum(row not in rows or not self._plan.kind.sent_again(row) for row, _ in gone)
+
     def _charge(self, start: Start, paid: Paid, found: Remains) -> None:
         """Lay what was paid for twice at the door of the earliest kills that had as many calls in flight."""
         beyond = max(0, paid.repeated - self._needed_again(found))
@@ -145,7 +160,7 @@ class Episode:
     def _needed_again(self, found: Remains) -> int:
         """Return how many calls beyond a prompt's first are nobody's fault: rows' own ways, and outputs begun anew."""
         kind = self._plan.kind
-        own = sum(kind.calls(row) - 1 for row in range(kind.rows))
+        own = sum(kind.calls(row) - 1 + kind.sent_again(row) for row in range(kind.rows))
         return own + sum(kind.calls(row) for row, _ in found.aside)
 
     def _end(self) -> None:
@@ -183,7 +198,7 @@ class Episode:
 
     def _check_dollars(self) -> None:
         """The parts must account for what was paid: costs, and the most that calls of unknown end can have cost."""
-        if any("--fresh" in start.arguments for start in self._plan.starts):
+        if any("--fresh" in start.command for start in self._plan.starts):
             return  # what the old output cost is in what was moved aside
         paid = self._books.once_quiet().since(self._at_first)
         accounted_usd = sum(dollars_of(part) for part in sorted((self._output / "data").glob("*.parquet")))

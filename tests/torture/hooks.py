@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from batchrun.storage.s3 import Bucket
 from tests.torture.points import AFTER, BEFORE, DURING, HALF, Death, role_of
 
 
@@ -44,6 +45,10 @@ class Watch:
         for name, did in (("write_table", "row group"), ("close", "close")):
             call = getattr(pq.ParquetWriter, name)
             setattr(pq.ParquetWriter, name, self._around(call, lambda of, did=did: self._of_part(of[0].where, did)))
+
+        for name, did in (("create", "upload"), ("replace", "upload"), ("put", "upload"), ("delete", "delete")):
+            call = getattr(Bucket, name)
+            setattr(Bucket, name, self._around(call, lambda of, did=did: _of_object(of[1], did)))
 
     def passed(self, point: str, when: str) -> None:
         """Count a pass, and die of it where that was wanted, or some time after it."""
@@ -142,6 +147,12 @@ class Watch:
             return written
 
         return wrapped
+
+
+def _of_object(key: str | list[str], did: str) -> str:
+    """Name what is done to an object of a bucket: it bears the prefix of its output."""
+    name = (key if isinstance(key, str) else next(iter(key), "")).partition("/")[2]
+    return f"{role_of(name) or name.partition('/')[0]} {did}"
 
 
 def _path_of(descriptor: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.torture.points import LONG, MIXED, PLAIN
+from tests.torture.points import LONG, MIXED, PLAIN, TRUNCATED
 
 IN_FLIGHT = 8
 LONG_TOKENS = 1_230  # of the emulator: some 16 KB of answer
@@ -29,6 +29,7 @@ source_regions = ["us-east-1"]
 tokens_per_minute = 1_000_000_000
 [limits]
 max_in_flight = {in_flight}
+max_failed = {max_failed}
 [output]
 path = "out"
 rows_per_part = {rows_per_part}
@@ -45,7 +46,7 @@ latency_per_token_s = 0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of job: what its rows ask for, and how many calls each is paid for when nothing is killed."""
+    """A kind of job: what its rows ask for, how many calls each takes, and which `batchrun retry` sends again."""
 
     name: str
     rows: int
@@ -53,12 +54,17 @@ class Kind:
     generation: str
     asks: Callable[[int], str]
     calls: Callable[[int], int]
+    sent_again: Callable[[int], bool] = lambda _: False
 
 
 def _mixed(row: int) -> str:
     if row % 6 == 1:
         return "[[output_tokens=700]]"  # cut at the 512 that "auto" begins with, and sent again
     return "[[fault=cut*1]] [[output_tokens=2]]" if row % 6 == 4 else "[[output_tokens=2]]"  # paid, without an answer
+
+
+def _cut(row: int) -> bool:
+    return row % 5 == 2
 
 
 KINDS = {
@@ -68,6 +74,10 @@ KINDS = {
         Kind(LONG, 24, 8, "max_tokens = 4096", lambda _: f"[[output_tokens={LONG_TOKENS}]]", lambda _: 1),
         Kind(
             MIXED, 18, 6, 'max_tokens = "auto"\nmax_tokens_ceiling = 2048', _mixed, lambda row: 2 if row % 3 == 1 else 1
+        ),
+        Kind(
+            TRUNCATED, 48, 12, "max_tokens = 64", lambda row: f"[[output_tokens={100 if _cut(row) else 2}]]",
+            lambda _: 1, _cut,
         ),
     )
 }  # fmt: skip
@@ -84,7 +94,13 @@ def write_job(folder: Path, kind: Kind, url: str, tag: str) -> Path:
     pq.write_table(pa.table(table), folder / "rows.parquet")
     job = folder / "job.toml"
     job.write_text(
-        JOB.format(url=url, in_flight=IN_FLIGHT, rows_per_part=kind.rows_per_part, generation=kind.generation)
+        JOB.format(
+            url=url,
+            in_flight=IN_FLIGHT,
+            max_failed=sum(kind.sent_again(row) for row in numbers) or 0,
+            rows_per_part=kind.rows_per_part,
+            generation=kind.generation,
+        )
     )
     return job
 

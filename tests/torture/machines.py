@@ -15,6 +15,12 @@ from typing import Any
 
 CAPABILITY_VERSION_3 = 0x20080522  # of linux/capability.h
 
+
+def has_keys(access_key: str, secret: str) -> None:
+    """Have the credentials of an object store."""
+    os.environ |= {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1"}
+
+
 # Sabotage: a harness that does not find these proves nothing.
 
 

@@ -4,9 +4,8 @@ from random import Random
 
 from tests.torture.episode import Plan, Start
 from tests.torture.jobs import KINDS
-from tests.torture.points import BOTH, DURING, LINE, LONG, MIXED, PLAIN, SPOTS, TO_BE_MOVED, Death, Spot
+from tests.torture.points import BOTH, DURING, LINE, LONG, MIXED, NOTHING, PLAIN, SPOTS, TO_BE_MOVED, Death, Spot
 
-A_RUN_S = 0.6  # about as long as a run of these jobs takes
 A_PART_S = 0.02  # and a part with answers of 16 KB
 EARLY_S = 0.3
 MOST_FURTHER_KILLS = 6
@@ -47,17 +46,18 @@ def plan_at(spot: Spot, seed: int, further: int | None = None) -> Plan:
     """Return a plan whose first kill but for what must come before is at `spot`."""
     chance = Random(seed)
     point = spot.point
+    earlier, fresh = point.earlier, point.earlier is TO_BE_MOVED
     starts = []
-    if point.earlier.death is not None:
-        starts.append(Start(f"to have it {point.earlier.name}", point.earlier.death, forced=True))
-    elif point.earlier.arguments:
-        starts.append(Start(f"to have it {point.earlier.name}", arguments=point.earlier.arguments))
+    if earlier is not NOTHING:
+        starts.append(
+            Start(f"to have it {earlier.name}", earlier.death, command=("run", *earlier.arguments), forced=True)
+        )
     delay_s = chance.uniform(0, A_PART_S) if spot.when == DURING else 0.0
     death = Death(point.name, spot.when, chance.randint(1, point.most), delay_s)
-    fresh = point.earlier is TO_BE_MOVED
-    starts.append(Start(str(spot), death, arguments=("--fresh",) if fresh else (), forced=True))
+    starts.append(Start(str(spot), death, command=earlier.command, forced=True))
     if fresh and chance.random() < 0.5:
-        starts.append(Start("a moment of --fresh", kill_after_s=chance.uniform(0, EARLY_S), arguments=("--fresh",)))
+        moment_s = chance.uniform(0, EARLY_S)
+        starts.append(Start("a moment of --fresh", kill_after_s=moment_s, command=earlier.command, forced=True))
     starts += _kills(chance, further) if fresh else _further(chance, point.job, further)
     return Plan(seed, KINDS[point.job], tuple(starts))
 
@@ -66,7 +66,7 @@ def plan_of_moments(seed: int, further: int | None = None) -> Plan:
     """Return a plan that begins with a kill at a moment."""
     chance = Random(seed)
     kind = chance.choice([PLAIN, LONG, MIXED])
-    first = Start(FIRST_MOMENT, kill_after_s=chance.uniform(0, A_RUN_S))
+    first = Start(FIRST_MOMENT, kill_after_share=chance.random())
     return Plan(seed, KINDS[kind], (first, *_further(chance, kind, further)))
 
 
@@ -87,7 +87,7 @@ def _kill(chance: Random) -> Start:
     if what < 0.35:
         return Start(EARLY, kill_after_s=chance.uniform(0, EARLY_S))
     if what < 0.5:
-        return Start(MOMENT, kill_after_s=chance.uniform(0, A_RUN_S))
+        return Start(MOMENT, kill_after_share=chance.random())
     name, when, most = chance.choice(COMMON)
     delay_s = chance.uniform(0, A_PART_S) if when == DURING else 0.0
     return Start(ANY_POINT, Death(name, when, chance.randint(1, most), delay_s))

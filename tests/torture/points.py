@@ -11,12 +11,13 @@ BEFORE, HALF, DURING, AFTER = "before", "half way", "during", "after"
 BOTH = (BEFORE, AFTER)
 LINE = (BEFORE, HALF, AFTER)
 # Which kind of job passes a point for certain; see `jobs.py`.
-PLAIN, LONG, MIXED = "plain", "long answers", "faults and cuts"
+PLAIN, LONG, MIXED, TRUNCATED = "plain", "long answers", "faults and cuts", "truncated rows"
 
 # Of a path relative to the output folder; the first that fits counts.
 ROLES = (
     (r"wal/\d+\.log", "log"),
     (r"wal/.*\.arrow", "spool"),
+    (r"tmp/\d+\.log", "reopened log"),
     (r"tmp/part-.*", "part"),
     (r"data/part-.*", "part"),
     (r"data", "data folder"),
@@ -50,6 +51,7 @@ class Earlier:
     name: str
     death: Death | None = None  # None: the start came to its end
     arguments: tuple[str, ...] = ()
+    command: tuple[str, ...] = ("run",)  # which passes the point
 
 
 NOTHING = Earlier("new")
@@ -57,7 +59,8 @@ IN_THE_MIDST = Earlier("resumed", Death("log append outcome", AFTER, 7))
 PART_HALF_WRITTEN = Earlier("resumed", Death("part close", BEFORE, 1))
 LOG_LEFT = Earlier("resumed", Death("part rename", AFTER, 1))
 SOME_ROWS_FINISHED = Earlier("extended", None, ("--limit", "6"))
-TO_BE_MOVED = Earlier("--fresh", Death("log append outcome", AFTER, 19))
+TO_BE_MOVED = Earlier("--fresh", Death("log append outcome", AFTER, 19), (), ("run", "--fresh"))
+FINISHED = Earlier("retry", command=("retry",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ POINTS = (
     Point("lock truncate"),
     # during a resume
     Point("log truncate", BOTH, earlier=IN_THE_MIDST),
-    Point("log append unsettled", LINE, earlier=IN_THE_MIDST, most=2),
+    Point("log append unsettled", LINE, earlier=IN_THE_MIDST),
     Point("spool remove", BOTH, earlier=IN_THE_MIDST),
     Point("part remove", BOTH, earlier=PART_HALF_WRITTEN),
     Point("log remove", BOTH, earlier=LOG_LEFT),
@@ -122,6 +125,18 @@ POINTS = (
     Point("output folder sync", BOTH, earlier=TO_BE_MOVED),
     Point("data folder made", BOTH, earlier=TO_BE_MOVED),
     Point("manifest rename", BOTH, earlier=TO_BE_MOVED),
+    # while rows of finished parts are sent again
+    Point("reopened log sync", BOTH, TRUNCATED, FINISHED, most=4),
+    Point("reopened log rename", BOTH, TRUNCATED, FINISHED, most=4),
+    Point("wal folder sync", BOTH, TRUNCATED, FINISHED, most=4),
+    Point("_SUCCESS remove", BOTH, TRUNCATED, FINISHED),
+    Point("log append sent", LINE, TRUNCATED, FINISHED, most=8),
+    Point("log append outcome", LINE, TRUNCATED, FINISHED, most=8),
+    Point("part sync", BOTH, TRUNCATED, FINISHED, most=4),
+    Point("part rename", BOTH, TRUNCATED, FINISHED, most=4),
+    Point("data folder sync", BOTH, TRUNCATED, FINISHED, most=4),
+    Point("log remove", BOTH, TRUNCATED, FINISHED, most=4),
+    Point("_SUCCESS rename", BOTH, TRUNCATED, FINISHED),
 )
 
 

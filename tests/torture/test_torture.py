@@ -25,6 +25,7 @@ SLICE = {
         "manifest rename: after; extended",
         "wal folder set aside: after; --fresh",
         "log append paid: after; faults and cuts",
+        "part rename: after; retry; truncated rows",
     }
 } | {"moments": plan_of_moments(20260, FURTHER)}
 
@@ -50,7 +51,7 @@ def _sabotaged(prepare: str) -> Plan:
 
 
 def test_the_slice_has_every_spot_that_it_names() -> None:
-    assert len(SLICE) == 7
+    assert len(SLICE) == 8
     assert sum(len(plan.starts) for plan in SLICE.values()) >= 28
 
 

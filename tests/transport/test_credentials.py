@@ -334,3 +334,31 @@ async def test_many_calls_at_once_wait_for_one_renewal(carrier: Carrier, places:
 
     assert fake.keys == 2
     assert set(fake.used) == {"KEY2"}
+
+
+@pytest.mark.parametrize(
+    "said", ["Authentication failed: Please make sure your API Key is valid.", "Bearer Token has expired"]
+)
+@over_both
+async def test_a_bedrock_key_that_has_expired_is_told_from_a_lane_without_access(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-not-a-secret")
+
+    async def refuse(call: web.Request) -> web.Response:
+        assert call.headers["Authorization"].startswith("Bearer ")
+        headers = {"x-amzn-ErrorType": "AccessDeniedException:http://internal.amazon.com/coral/com.amazon.bedrock/"}
+        return web.json_response({"Message": said}, status=403, headers=headers)
+
+    runner = web.ServerRunner(web.Server(refuse))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    try:
+        async with carrier(Access()) as transport:
+            fault = await transport.send(carrier.inference_id, "us-east-1", request())
+    finally:
+        await runner.cleanup()
+
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.action, fault.message) == ("AccessDeniedException", Action.REGION, said)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from batchrun.errors import StorageError
+from batchrun.storage.s3.connection import Connection
 from batchrun.storage.s3.problems import BROKEN_READS, BUSY, ConflictError, MissingError, code_of
-from batchrun.storage.s3.store import Store
 from batchrun.storage.s3.upload import DIGEST, Condition, copied, payload, sent
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Bucket:
     Raises StorageError where, what and what to do; ConflictError and MissingError are of its kind.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Connection, name: str) -> None:
         self.store = store
         self.name = name
 
@@ -75,7 +75,7 @@ class Bucket:
             for found in page.get("Contents", []):
                 if last is not None and found["Key"].encode() > last:
                     return
-                yield ObjectInfo(found["Key"], found["Size"], found["ETag"], found["LastModified"])
+                yield ObjectInfo(found["Key"], found["Size"], found["ETag"], _moment(found["LastModified"]))
             if not page.get("IsTruncated"):
                 return
             given = {"ContinuationToken": page["NextContinuationToken"]}
@@ -220,6 +220,10 @@ async def _again_while_busy(write: Any) -> str:
             return etag
     last: str = await write()
     return last
+
+
+def _moment(told: str | datetime) -> datetime:
+    return told if isinstance(told, datetime) else datetime.fromisoformat(told)
 
 
 def _info(key: str, answer: Any) -> ObjectInfo:

@@ -1,7 +1,7 @@
 """An output under a prefix of a bucket: whole objects, written under conditions, with the open logs on this machine."""
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,8 +115,8 @@ class BucketOutput:
         self._etags.pop(name, None)
         self._known.pop(name, None)
 
-    def names(self, folder: str) -> set[str]:
-        """Return the names of all objects in a folder of the output."""
+    def names(self, folder: str) -> Mapping[str, Hashable]:
+        """Return all objects in a folder of the output by name, with their ETags."""
         return self._names(f"{folder}/")
 
     def open(self, name: str) -> pa.NativeFile:
@@ -162,7 +162,7 @@ class BucketOutput:
         """
         if not self.exists(MANIFEST):
             return None
-        names = sorted(self._names("") - {LOCK}, key=lambda name: (name == MANIFEST, name))
+        names = sorted(self._names("").keys() - {LOCK}, key=lambda name: (name == MANIFEST, name))
         aside = f"{self._prefix}.old-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         for name in names:
             self._bucket.copy(self._key(name), f"{aside}/{name}")
@@ -187,12 +187,12 @@ class BucketOutput:
             raise LockedError(f"{error}; another run holds this output by now") from error
         self._etags[name] = written
 
-    def _names(self, folder: str) -> set[str]:
-        """Return the names below a folder, without it, and remember what was seen."""
+    def _names(self, folder: str) -> dict[str, str]:
+        """Return names below a folder, without it, with their ETags, and remember what was seen."""
         start = self._key(folder)
         found = {info.key.removeprefix(start): info for info in self._bucket.objects(start)}
         self._known |= {f"{folder}{name}": info for name, info in found.items()}
-        return set(found)
+        return {name: info.etag for name, info in found.items()}
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name

@@ -9,7 +9,9 @@ from batchrun.storage.s3.bucket import Bucket, ObjectInfo
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-FIRST_BYTES = 1 << 18  # of a place that was not read before: the pages of one column are about that long
+# Three row groups with one column of 8.6 MB compressed, at 30 ms a request and 80 MB/s: up to 1 MiB 28 requests, 1.2 s;
+# up to 4 MiB 16 requests, 0.9 s, a third more bytes than needed; up to 16 MiB 16 requests, 1.1 s, twice the bytes.
+FIRST_BYTES = 1 << 18
 MOST_BYTES = 1 << 22
 STRETCHES = 8  # so many columns are read side by side without fetching anything twice: 32 MB at most
 

@@ -22,8 +22,12 @@ class Columns:
         self._has_rows = bool(with_rows)
         # Ten thousand files have one schema between them, or a few: the first file of each speaks for the others.
         first_of: dict[pa.Schema, str] = {}
+        seen: set[tuple[int, tuple[str, ...]]] = set()
         for file in with_rows or files:
-            first_of.setdefault(file.columns, where(file.name, base))
+            alike = id(file.schema), tuple(key for key, _ in file.partitions)
+            if alike not in seen:
+                seen.add(alike)
+                first_of.setdefault(file.columns, where(file.name, base))
         self._kinds = [(path, schema) for schema, path in first_of.items()]
         self.schema, self._clashes = unified(self._kinds)
 

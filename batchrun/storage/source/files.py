@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batchrun.errors import InputError
-from batchrun.storage.s3 import Store
+from batchrun.storage.s3 import Connection
 from batchrun.storage.source.found_file import FoundFile
 from batchrun.storage.source.input_file import is_in_s3
 from batchrun.storage.source.local_files import local_files
@@ -14,7 +14,7 @@ from batchrun.storage.source.s3_files import s3_files
 
 
 def find_files(
-    paths: Sequence[str], base: Path, store: Store | None = None, known: Sequence[str] = ()
+    paths: Sequence[str], base: Path, store: Connection | None = None, known: Sequence[str] = ()
 ) -> list[FoundFile]:
     """Return every file that `paths` (files, folders, globs; relative to `base`, or s3://) mean, sorted by name.
 
@@ -27,22 +27,29 @@ def find_files(
     that no file is left out in silence), a file reached twice, two formats in one folder or glob (more often the
     same rows twice than two halves), another store than s3://. Raises StorageError for a store that cannot be listed.
     """
+    found = unsorted_files(paths, base, store or Connection(), known)
+    return sorted(found.values(), key=lambda file: order_of(file.name))
+
+
+def unsorted_files(paths: Sequence[str], base: Path, store: Connection, known: Sequence[str]) -> dict[str, FoundFile]:
+    """Return what `find_files` does by name, in no order."""
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- Path.resolve would follow links and change names
     found: dict[str, FoundFile] = {}
     reached: dict[str, str] = {}
     for entry in paths:
-        for file in _files_of(entry, base, store or Store(), known):
+        for file in _files_of(entry, base, store, known):
             real = file.name if is_in_s3(file.name) else os.path.realpath(str(file.at))
             if real in reached:
                 raise InputError(f"input.path: {file.at} is reached twice; first as {reached[real]!r}")
             reached[real] = entry
             found[file.name] = file
-            if len(set(file.partitions)) != len(dict(file.partitions)):
+            partitions = file.partitions
+            if len(set(partitions)) != len(dict(partitions)):
                 raise InputError(f"{file.at}: two folders give one partition column different values")
-    return sorted(found.values(), key=lambda file: _order(file.name))
+    return found
 
 
-def _files_of(entry: str, base: Path, store: Store, known: Sequence[str]) -> Sequence[FoundFile]:
+def _files_of(entry: str, base: Path, store: Connection, known: Sequence[str]) -> Sequence[FoundFile]:
     """Return what one entry of `input.path` means."""
     if is_in_s3(entry):
         return s3_files(entry, store, known)
@@ -51,7 +58,7 @@ def _files_of(entry: str, base: Path, store: Store, known: Sequence[str]) -> Seq
     return local_files(entry, base)
 
 
-def _order(name: str) -> tuple[list[list[str | int]], str]:
+def order_of(name: str) -> tuple[list[list[str | int]], str]:
     """Return the sort key: each part as text, number, text, …; names alike but for leading zeros by their text."""
     split = [re.split(r"(\d+)", part) for part in name.split("/")]
     return [[int(bit) if at % 2 else bit for at, bit in enumerate(bits)] for bits in split], name

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from posixpath import splitext
 from urllib.parse import unquote
 
 from batchrun.errors import InputError
@@ -26,6 +26,8 @@ class FoundFile:
     @property
     def partitions(self) -> Partitions:
         """Return the `key=value` folders of the name, outermost first; the values are text or null."""
+        if "=" not in self.name:  # a hundred thousand names need not be taken apart
+            return ()
         pairs = (folder.partition("=") for folder in self.name.split("/")[:-1])
         return tuple((unquote(key), _hive_value(value)) for key, equals, value in pairs if key and equals)
 
@@ -35,7 +37,7 @@ def format_of(where: str) -> str:
 
     Raises InputError if there is none.
     """
-    ending = PurePosixPath(where).suffix
+    ending = splitext(where)[1]
     if ending.lower() not in FORMATS:
         raise InputError(
             f"{where}: cannot read files that end in {ending!r}; supported are {SUPPORTED}. "

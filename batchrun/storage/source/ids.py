@@ -15,6 +15,7 @@ HASHES_PER_PASS = 8_000_000  # 64 MB
 BUCKETS = 256  # so that only 1/256 of the hashes is ever in a set, which takes ten times the room
 REPEATED_HELD = 100_000  # hashes from which the examples are drawn; the count of repeated rows is not bounded
 EXAMPLES = 5
+SHOWN_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,10 @@ def _examples(source: Source, column: str, repeated: set[int]) -> tuple[Repeated
 
 
 def _shown(text: str | bytes) -> str:
-    return text if isinstance(text, str) else text.decode(errors="backslashreplace")
+    """Return the beginning of an id: it may have a megabyte."""
+    shown = text[: SHOWN_CHARACTERS + 1]
+    shown = shown if isinstance(shown, str) else shown.decode(errors="backslashreplace")
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}…"
 
 
 def _ids(source: Source, column: str) -> Iterator[tuple[int, Sequence[str | bytes | None]]]:

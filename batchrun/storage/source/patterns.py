@@ -22,9 +22,8 @@ def matches(pattern: str, base: Path) -> Iterator[Path]:
 
 
 def fixed_prefix(pattern: str) -> str:
-    """Return the beginning of a pattern that has no wildcard, as far as whole names go: "a/b/" of "a/b/x*.csv"."""
-    fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0]
-    return fixed[: fixed.rfind("/") + 1]
+    """Return how every match of a pattern begins: "a/b/x" for "a/b/x*.csv"."""
+    return re.split(r"[*?[]", pattern, maxsplit=1)[0]
 
 
 def matches_key(key: str, pattern: str) -> bool:

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from batchrun.errors import InputError
-from batchrun.storage.s3 import S3Options, Store
+from batchrun.storage.s3 import Connection, S3Options
 from batchrun.storage.source import formats
 from batchrun.storage.source.facts import naming
-from batchrun.storage.source.files import find_files
+from batchrun.storage.source.files import order_of, unsorted_files
 from batchrun.storage.source.found_file import FoundFile
 from batchrun.storage.source.input_file import is_in_s3
 from batchrun.storage.source.rows import Source
@@ -35,11 +35,11 @@ def scan(
     Raises InputError as `find_files` does, and for a file that cannot be read.
     """
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- as find_files does, so that names mean the same
-    store = Store(options)
-    found = {file.name: file for file in find_files(paths, base, store, list(known))}
-    scanned = _scanned([*found.values()], known)
-    files = [scanned.get(name, known[name]) for name in known]
-    files += [scanned[name] for name in found if name not in known]
+    store = Connection(options)
+    found = unsorted_files(paths, base, store, list(known))
+    new = sorted(found.keys() - known.keys(), key=order_of)
+    scanned = _scanned([*(found[name] for name in known if name in found), *(found[name] for name in new)], known)
+    files = [*(scanned.get(name, known[name]) for name in known), *(scanned[name] for name in new)]
     return Source(base, files, missing=known.keys() - found.keys(), store=store)
 
 

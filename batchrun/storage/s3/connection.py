@@ -19,6 +19,7 @@ from botocore import exceptions as sdk_errors
 from botocore.utils import parse_timestamp
 
 from batchrun.bedrock.sockets import LivelySession
+from batchrun.storage.s3.listing import read_page
 from batchrun.storage.s3.problems import EXPIRED, SDK_ERRORS, code_of, problem
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ T = TypeVar("T")
 CONNECTIONS = 32
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
-ATTEMPTS = 10  # with the SDK's waits of up to 20 s: a store may be away for a minute and a half
+ATTEMPTS = 10  # with the SDK's waits of up to 20 s: a store may be away for about a minute
 REGION = "us-east-1"  # where nothing names one: S3 says which Region a bucket is in, and the SDK goes there
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CLOSED_WITHIN_S = 10.0
@@ -54,7 +55,7 @@ class _Running:
     client: "S3Client"
 
 
-class Store:
+class Connection:
     """One S3 client for any number of threads and buckets; opened by its first call.
 
     A call blocks the thread that makes it, so an event loop makes it from a worker thread. The SDK's chain gives the
@@ -69,7 +70,7 @@ class Store:
         self._closing: Any = None
 
     def __repr__(self) -> str:
-        return f"Store({self.endpoint}, {'open' if self._running else 'closed'})"
+        return f"Connection({self.endpoint}, {'open' if self._running else 'closed'})"
 
     def __enter__(self) -> Self:
         return self
@@ -159,9 +160,11 @@ async def _open_client(options: S3Options, clients: AsyncExitStack) -> "S3Client
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     session = aioboto3.Session(botocore_session=core)
     region = options.region or core.get_config_variable("region") or REGION
-    return await clients.enter_async_context(
+    client = await clients.enter_async_context(
         session.client("s3", region_name=region, endpoint_url=options.endpoint, config=_config(options))
     )
+    client.meta.events.register("before-parse.s3.ListObjectsV2", read_page)
+    return client
 
 
 def _moment(text: str) -> datetime:

@@ -1,0 +1,143 @@
+"""A joint pool: several pools that look like one are booked as one, and from time to time it is tested that they are.
+
+Where they are one, a call that a bucket of their number has nothing left for is refused. Where each is a pool of its
+own, the others let it through. `docs/quota.md` tells why, with the sums.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+
+from batchrun.lanes.pool import Pool, Reservation
+from batchrun.lanes.unconfirmed import CONFIRMED_AFTER, LEAST_ROUND_TRIP_S, Unconfirmed
+
+FIRST_WAIT_S = 2.0  # after a test that was refused; twice as long each time
+LONGEST_WAIT_S = 240.0
+SURPLUS_S = 1.0  # of what the number brings: a call let through so far beyond what one pool can have is no error
+SURPLUS_CALLS = 10  # and at least so many calls beyond
+TOO_MUCH = 2.0  # times what one pool can have refilled since the first refusal, or holds: so much is several pools'
+SPARE_CALLS = 3  # that passed since the first refusal are no sign
+
+
+class JointPool(Pool):
+    """One quota in the place of several equal ones; `several` once more got through than one pool has."""
+
+    def __init__(self, name: str, members: Sequence[Pool], refused: Reservation, now_s: float) -> None:
+        """Take the pools that look like one, and the refusal that showed it; those sent by then wait for theirs."""
+        round_trip_s = max(LEAST_ROUND_TRIP_S, now_s - refused.sent_at_s)
+        super().__init__(name, members[0].quota, replace(members[0].metering, round_trip_s=round_trip_s))
+        self.members = tuple(members)
+        self.joined_at_s = now_s
+        self.several = False
+        self._number_per_s = (self.quota.tokens_per_minute or 0.0) / 60
+        self.largest_admitted = max(pool.largest_admitted for pool in members)
+        self._refused: Reservation | None = refused
+        self._opens_at_s = now_s + CONFIRMED_AFTER * round_trip_s
+        self._tests = Unconfirmed(round_trip_s)
+        self._test_at_s = 0.0
+        self._wait_s = FIRST_WAIT_S
+        self._test_refused_at_s = -inf
+        self._round_trip_s = round_trip_s
+        self._had = inf  # the most that one pool can have had at a refusal, and what had been charged until then
+        self._had_at_s = now_s
+        self._charged_before = 0.0
+        self._proof_at_s = inf  # when a call was sent that one pool cannot let through
+
+    def ready_at(self, hold: float, now_s: float, *, covered: bool = False) -> float:
+        """Return the earliest time [s] at which a call may be sent, be it to test what the level says."""
+        if now_s < self._opens_at_s:
+            return self._opens_at_s
+        if self._refused is not None:
+            self._begin(self._refused)
+            self._refused = None
+        ready_s = super().ready_at(hold, now_s, covered=covered)
+        if covered or ready_s <= now_s or ready_s == inf:
+            return ready_s
+        self._confirm(now_s)
+        if self._tokens.minute.fits(hold, now_s):
+            self._had = inf  # a window may have turned since
+            return ready_s
+        free_s = super().ready_at(hold, now_s, covered=True)
+        tested_s = max(self._test_at_s, self._tests.ready_beyond_at(now_s), free_s)
+        return max(now_s, min(ready_s, tested_s))
+
+    def reserve(self, hold: float, now_s: float) -> Reservation:
+        """Take what a call holds, and note it if it is a test."""
+        beyond = now_s < super().ready_at(hold, now_s) < inf
+        reservation = super().reserve(hold, now_s)
+        if not beyond:
+            return reservation
+        self._tests.sent(now_s, beyond=True)
+        if self._has(now_s) < -max(SURPLUS_CALLS * hold, SURPLUS_S * self._number_per_s):
+            self._proof_at_s = min(self._proof_at_s, now_s)
+        return replace(reservation, beyond=True)
+
+    def withdraw(self, reservation: Reservation, now_s: float) -> None:
+        """Take back a call that tells nothing of the quota."""
+        super().withdraw(reservation, now_s)
+        self._forget(reservation)
+
+    def release(self, reservation: Reservation, now_s: float) -> None:
+        """Give back the tokens of a call that was let in and failed."""
+        super().release(reservation, now_s)
+        self._forget(reservation)
+
+    def refuse(
+        self, reservation: Reservation, now_s: float, *, requests: bool, retry_after_s: float | None = None
+    ) -> None:
+        """Take a throttle; that of a test says that the pools are one, as far as it goes."""
+        if requests or not reservation.beyond:
+            super().refuse(reservation, now_s, requests=requests, retry_after_s=retry_after_s)
+            self._had_less_than(reservation.hold, now_s)
+            return
+        self.throttled += 1
+        self.withdraw(reservation, now_s)  # the level had foreseen it: nothing to learn about the quota
+        self._had_less_than(reservation.hold, now_s)
+        if reservation.sent_at_s > self._test_refused_at_s:
+            self._end_test(now_s)
+
+    def _begin(self, refused: Reservation) -> None:
+        """Book what the members were charged, and the refusal, as if they had been one all along."""
+        at_s = self.joined_at_s
+        self.take_over(self.members, at_s)
+        first_s = min(told_s for pool in self.members if (told_s := pool.told_wrong_at_s()) is not None)
+        passed = sum(calls for sent_at_s, calls in self._requests.minute.charges(at_s) if sent_at_s > first_s)
+        refilled = (at_s - first_s) * self._number_per_s
+        too_many = passed > SPARE_CALLS + TOO_MUCH * refilled / refused.hold
+        self.several = too_many or self.used_tokens(at_s) > TOO_MUCH * 60 * self._number_per_s
+        held = self._tokens.hold(refused.hold, refused.sent_at_s)
+        if held.beyond:
+            self._tokens.withdraw(held, at_s)  # no news
+        else:
+            self._tokens.refuse(held, at_s)
+        self._had_less_than(refused.hold, at_s)
+
+    def _has(self, now_s: float) -> float:
+        """Return the most that a bucket of the number can have now, by its last refusals."""
+        return (
+            self._had + (now_s - self._had_at_s) * self._number_per_s - (self._tokens.charged() - self._charged_before)
+        )
+
+    def _had_less_than(self, hold: float, now_s: float) -> None:
+        """Take that `hold` was refused: one pool had less, and what flowed in while the refusal was under way."""
+        least = min(self._has(now_s), hold + self._round_trip_s * self._number_per_s)
+        self._had, self._had_at_s, self._charged_before = least, now_s, self._tokens.charged()
+
+    def _confirm(self, now_s: float) -> None:
+        """Take the tests that no refusal came for."""
+        self._tests.confirm(now_s)
+        self.several = self.several or self._proof_at_s <= now_s - CONFIRMED_AFTER * self._round_trip_s
+
+    def _end_test(self, now_s: float) -> None:
+        went_well = self._tests.passed_beyond >= SURPLUS_CALLS
+        self._tests.start_again()
+        self._proof_at_s = inf
+        self._test_refused_at_s = now_s
+        self._test_at_s = now_s + (FIRST_WAIT_S if went_well else self._wait_s)
+        if not went_well:
+            self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
+
+    def _forget(self, reservation: Reservation) -> None:
+        if reservation.beyond:
+            self._tests.forget(reservation.sent_at_s, beyond=True)
+            self._proof_at_s = inf if self._proof_at_s == reservation.sent_at_s else self._proof_at_s
