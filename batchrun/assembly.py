@@ -30,9 +30,10 @@ from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.pipeline import Pipeline, Stations
+from batchrun.reading import Reading
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Status
-from batchrun.render import Requests
+from batchrun.requesting import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts
@@ -73,7 +74,8 @@ def open_output(
     """
     ready, source = ground.ready, ground.source
     kept = pa.schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
-    schema = result_schema(list(kept))
+    extras = ready.extras
+    schema = result_schema(list(kept), extras.fields)
     claim = Claim(
         job=ready.spec.name,
         identity=ready.identity(),
@@ -83,6 +85,7 @@ def open_output(
         rows_per_part=ready.spec.output.rows_per_part,
         regions=ready.regions,
         accept_changes=accept_changes,
+        extras=pa.schema(extras.fields) if extras.fields else None,
     )
     old = read_manifest(store) if store.exists(MANIFEST) else None
     if again:
@@ -93,7 +96,7 @@ def open_output(
     store.adopt(manifest.run_id)
     store.clear_tmp()
     store.fetch_logs()
-    target = Target(store, schema, manifest.run_id, manifest.emulated)
+    target = Target(store, schema, manifest.run_id, manifest.emulated, extras)
     ranges = Ranges(manifest.stretches, claim.rows_per_part)
     if again:
         rows = reopen_parts(store, ranges, manifest.run_id, again)
@@ -149,7 +152,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         renderer=ready.renderer,
         requests=Requests(ready.sampling, ready.card.request_bytes),
         gate=gate,
-        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0)),
+        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0), _reading(ready)),
         output=output,
         tally=tally,
         runaway=RunAway(
@@ -172,7 +175,8 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
     aws = ready.spec.aws
     regions = {lane.source_region for lane in ready.lanes}
     largest = replace(ready.sampling, max_tokens=ready.longest_answer)
-    wire = Wire(ready.spec.model.api, largest, connections=max(1, _connections(ready) // len(regions)))
+    connections = max(1, _connections(ready) // len(regions))
+    wire = Wire(ready.spec.model.api, largest, connections, service=ready.service)
     if aws.endpoint_url != EMULATOR:
         async with _carrier(ready, Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
             yield transport
@@ -214,11 +218,26 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     return Admissions(router, budgets, ready.prices, ready.output_burndown, clock.seconds_to_midnight)
 
 
+def _reading(ready: ReadyJob) -> Reading:
+    generation = ready.spec.generation
+    if generation.schema_ is None:
+        return Reading(keep_thinking=generation.keep_thinking)
+    from batchrun.structured.judge import SchemaJudge  # jsonschema is an extra, and slow to import
+
+    return Reading(SchemaJudge(generation.schema_), generation.keep_thinking)
+
+
 def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:
     """Return what learns max_tokens where the job asks for it, with what earlier starts have seen."""
     if not ready.learns_max_tokens:
         return None
-    return MaxTokens(ready.longest_answer, ready.output_burndown, ready.largest_quota, output.latest_lengths())
+    return MaxTokens(
+        ready.longest_answer,
+        ready.output_burndown,
+        ready.largest_quota,
+        output.latest_lengths(),
+        reasoning=ready.spec.generation.thinking_budget_tokens or 0,
+    )
 
 
 def _connections(ready: ReadyJob) -> int:

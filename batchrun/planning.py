@@ -1,7 +1,7 @@
 """plan: what a job would send, where, at what cost and in what time, worked out without a call."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,8 @@ from batchrun.lanes.budget import dollars
 from batchrun.lanes.pool import Quota
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request, Usage
-from batchrun.render import Requests, RowError
+from batchrun.render import RowError
+from batchrun.requesting import Requests
 from batchrun.screen.lanes import lane_record
 from batchrun.storage.opening import open_store
 from batchrun.storage.schema import result_schema
@@ -40,7 +41,8 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
 
 def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
     source = ready.scan_input(store)
-    result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
+    kept = [source.schema.field(name) for name in ready.kept if name in source.schema.names]
+    result_schema(kept, ready.extras.fields)
     rows = ready.rows_wanted(source)
     sample = _sample(ready, source, rows)
     answers = Answers.expected(ready, store)
@@ -60,15 +62,27 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
     }
 
 
-def _shown(ready: ReadyJob, request: Request) -> dict[str, Any]:
+def _shown(ready: ReadyJob, request: Request) -> Any:
     """Return a request as the job's API takes it."""
     if ready.spec.model.api == "converse":
-        return converse_arguments(request.prompt, ready.sampling)
+        return _showable({**converse_arguments(request.prompt, ready.sampling), **ready.service.converse_arguments})
     as_sent = request.body
     if ready.spec.model.api == "messages":
         as_sent = messages_body(ready.lanes[0].inference_id, as_sent)
-    body: dict[str, Any] = json.loads(as_sent)
-    return body
+    return _showable(json.loads(as_sent))
+
+
+def _showable(value: Any) -> Any:
+    """Copy a request with images by their size alone."""
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
+    if isinstance(value, Mapping):
+        hidden = value.get("type") == "base64" and isinstance(value.get("data"), str)
+        return {
+            key: f"({len(one)} characters of base64)" if hidden and key == "data" else _showable(one)
+            for key, one in value.items()
+        }
+    return [_showable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +131,7 @@ def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) ->
             try:
                 if isinstance(cells, str):
                     raise RowError(cells)
-                yield requests.request(row, ready.renderer.prompt(cells))
+                yield requests.request(row, ready.renderer.prompt(cells, ready.renderer.images(cells)))
             except RowError as error:
                 yield f"row {row}: {error}"
 

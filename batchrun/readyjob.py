@@ -1,23 +1,26 @@
 """A job made ready: card, lanes, quotas, prices, templates and input worked out, before any row is read."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from batchrun.asking import extras_of, pictures_of, remarks, sampling_of, service_of, templates_of
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, MANTLE, Card, Prices, load_card
+from batchrun.bedrock.service import Service
 from batchrun.errors import InputError, JobError
+from batchrun.identity import identity_of
 from batchrun.jobspec import JobSpec, load_job
-from batchrun.jobspec.work import AUTO
+from batchrun.jobspec.generation import AUTO
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.pool import Quota
-from batchrun.render import Renderer, Templates
+from batchrun.render import Renderer
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.s3 import S3Options
+from batchrun.storage.schema import Extras
 from batchrun.storage.source import Source, scan
 from batchrun.storage.store import MANIFEST, Store
 
@@ -38,6 +41,8 @@ class ReadyJob:
     prices: Mapping[str, Prices]
     renderer: Renderer
     sampling: Sampling
+    service: Service
+    extras: Extras
     warnings: tuple[str, ...]
 
     @property
@@ -98,24 +103,8 @@ class ReadyJob:
         return source.rows if limit is None else min(limit, source.rows)
 
     def identity(self) -> dict[str, Any]:
-        """Return what an output belongs to, besides its input files; texts as digests, so that none is stored."""
-        spec = self.spec
-        texts = {f"prompt.{key}": value for key, value in spec.prompt.model_dump().items()}
-        return {
-            "input.id": spec.input.id,
-            "input.keep": list(spec.input.keep),
-            **{key: _digest(value) for key, value in texts.items()},
-            **self._generation_identity(),
-            "model.card": f"{self.card.name} ({self.card.base_model_id})",
-            "output.rows_per_part": spec.output.rows_per_part,
-            "answers": "emulator" if self.emulated else "aws",
-        }
-
-    def _generation_identity(self) -> dict[str, Any]:
-        """Return how answers are drawn: learnt or fixed, no answer is longer than the same number."""
-        told = self.spec.generation.model_dump(exclude={"max_tokens_ceiling"})
-        told["max_tokens"] = self.spec.generation.longest
-        return {f"generation.{key}": _plain(value) for key, value in told.items()}
+        """Return what an output belongs to, besides its input files."""
+        return identity_of(self.spec, self.card, emulated=self.emulated)
 
     def check_recorded_regions(self, recorded: tuple[str, ...]) -> None:
         """Refuse to extend an output whose rows may have run where the job's residency does not allow.
@@ -160,7 +149,9 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     if spec.emulator is not None:
         _check_emulator(spec, card)
     quotas, warnings = _quotas(spec, card, lanes)
-    max_tokens = min(FIRST, generation.longest) if auto else generation.longest
+    first = FIRST + (generation.thinking_budget_tokens or 0)
+    max_tokens = min(first, generation.longest) if auto else generation.longest
+    extras = extras_of(spec)
     return ReadyJob(
         spec=spec,
         card=card,
@@ -168,9 +159,11 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         refused=tuple(refused),
         quotas=quotas,
         prices=_prices(spec, card),
-        renderer=Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill)),
-        sampling=Sampling(max_tokens, generation.temperature, generation.top_p, tuple(generation.stop_sequences)),
-        warnings=tuple(warnings),
+        renderer=Renderer(templates_of(spec), pictures_of(spec)),
+        sampling=sampling_of(spec, max_tokens),
+        service=service_of(spec),
+        extras=extras,
+        warnings=(*warnings, *remarks(spec, card, extras)),
     )
 
 
@@ -236,11 +229,3 @@ def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:
         name: replace(prices, **own[name].model_dump(exclude_none=True)) if name in own else prices
         for name, prices in card.prices.items()
     }
-
-
-def _digest(value: object) -> str | None:
-    return None if value is None else f"sha256 {hashlib.sha256(str(value).encode()).hexdigest()[:16]}"
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,7 +1,7 @@
 """Bedrock's doors: at which URL each API is spoken, for which service calls are signed, how an ID is written."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
 from batchrun.bedrock.body import messages_body
@@ -30,6 +30,10 @@ class Door:
     def host_in(self, source_region: str) -> str:
         """Return AWS's own host of a source Region, as a URL."""
         return self.host.replace("{region}", source_region)
+
+    def asking(self, headers: Mapping[str, str]) -> "Door":
+        """Return the same door for calls that have further headers; what is signed has names in lower case."""
+        return replace(self, headers={**self.headers, **{name.lower(): value for name, value in headers.items()}})
 
     def path_to(self, inference_id: str) -> str:
         """Return the path that calls an inference ID or its ARN, quoted as the SDK does: also colons and slashes."""

@@ -14,8 +14,8 @@ from typing import Self
 import aiohttp
 from aiobotocore.session import AioSession
 
+from batchrun.bedrock.answers import MalformedAnswerError
 from batchrun.bedrock.authorization import BEARER_KEY, Authorization, BearerKey, Signature
-from batchrun.bedrock.body import MalformedAnswerError
 from batchrun.bedrock.clients import Fleet, Open
 from batchrun.bedrock.credentials import Access, CredentialsError, new_core, signing_keys
 from batchrun.bedrock.doors import Door
@@ -81,7 +81,8 @@ class HttpTransport:
         own = self._access.endpoint_at(source_region)
         at = own or configured_endpoint(core, self._door.client) or self._door.host_in(source_region)
         # An endpoint of one's own is on this machine: a proxy of the environment would carry prompts off it.
-        place = Place(self._door, at.rstrip("/"), proxy_for(at) if own is None else None)
+        door = self._door.asking(self._wire.service.headers)
+        place = Place(door, at.rstrip("/"), proxy_for(at) if own is None else None)
         authorization = await self._authorization(core, source_region)
         connector = lively_connector(self._wire.connections, self._wire.keep_alive_s, tls)
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}

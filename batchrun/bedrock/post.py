@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from batchrun.bedrock.answers import read_invoke_answer
 from batchrun.bedrock.authorization import Authorization
-from batchrun.bedrock.body import read_invoke_answer
 from batchrun.bedrock.doors import Door
 from batchrun.bedrock.faults import Fault
 from batchrun.bedrock.refusals import read_refusal

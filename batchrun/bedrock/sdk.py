@@ -1,8 +1,8 @@
 """The SDK transport: InvokeModel and Converse through aioboto3, one client per source Region for the whole run."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,13 +12,8 @@ from aiobotocore.config import AioConfig
 from botocore import exceptions as sdk_errors
 from botocore import parsers
 
-from batchrun.bedrock.body import (
-    MalformedAnswerError,
-    Sampling,
-    converse_arguments,
-    read_converse_answer,
-    read_invoke_answer,
-)
+from batchrun.bedrock.answers import MalformedAnswerError, read_converse_answer, read_invoke_answer
+from batchrun.bedrock.body import converse_arguments
 from batchrun.bedrock.clients import Fleet, Open
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
 from batchrun.bedrock.faults import Fault, classify
@@ -101,21 +96,30 @@ class SdkTransport:
     async def _log_in(self) -> "Open[BedrockRuntimeClient]":
         session, keys = await new_session(self._access), stand_in_keys(self._access, os.environ)
 
-        def open_client(source_region: str) -> AbstractAsyncContextManager["BedrockRuntimeClient"]:
-            return session.client(
+        @asynccontextmanager
+        async def open_client(source_region: str) -> AsyncIterator["BedrockRuntimeClient"]:
+            async with session.client(
                 "bedrock-runtime",
                 region_name=source_region,
                 endpoint_url=self._access.endpoint_at(source_region),
                 config=self._config,
                 aws_access_key_id=keys.access_key if keys is not None else None,
                 aws_secret_access_key=keys.secret_key if keys is not None else None,
-            )
+            ) as client:
+                if self._wire.service.headers:  # before the signature, which then covers them
+                    client.meta.events.register("before-call.bedrock-runtime.InvokeModel", self._add_headers)
+                yield client
 
         return open_client
 
+    def _add_headers(self, params: dict[str, Any], **others: object) -> None:
+        """Add to an InvokeModel call the headers for which the SDK has no argument."""
+        del others
+        params["headers"].update(self._wire.service.headers)
+
     async def _send(self, client: "BedrockRuntimeClient", inference_id: str, request: Request) -> Completion:
         if self._wire.api == "converse":
-            return await _converse(client, inference_id, request, self._wire.sampling)
+            return await _converse(client, inference_id, request, self._wire)
         return await _invoke(client, inference_id, request)
 
 
@@ -128,12 +132,10 @@ async def _invoke(client: "BedrockRuntimeClient", inference_id: str, request: Re
     return _with_headers(read_invoke_answer(body), answer["ResponseMetadata"])
 
 
-async def _converse(
-    client: "BedrockRuntimeClient", inference_id: str, request: Request, sampling: Sampling
-) -> Completion:
-    if request.max_tokens != sampling.max_tokens:
-        sampling = replace(sampling, max_tokens=request.max_tokens)
-    answer = await client.converse(modelId=inference_id, **converse_arguments(request.prompt, sampling))
+async def _converse(client: "BedrockRuntimeClient", inference_id: str, request: Request, wire: Wire) -> Completion:
+    sampling = replace(wire.sampling, max_tokens=request.max_tokens)
+    arguments = {**converse_arguments(request.prompt, sampling), **wire.service.converse_arguments}
+    answer = await client.converse(modelId=inference_id, **arguments)
     return _with_headers(read_converse_answer(answer), answer["ResponseMetadata"])
 
 

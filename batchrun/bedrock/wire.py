@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from batchrun.bedrock.body import Sampling
+from batchrun.bedrock.service import NOTHING_ASKED, Service
 
 USER_AGENT = f"batchrun/{version('batchrun')} aiobotocore/{version('aiobotocore')}"
 CONNECT_TIMEOUT_S = 10.0
@@ -23,6 +24,7 @@ class Wire:
     sampling: Sampling
     connections: int
     keep_alive_s: float = KEEP_ALIVE_S  # of a connection that is not in use
+    service: Service = NOTHING_ASKED
 
 
 def read_timeout_s(max_tokens: int) -> float:

@@ -185,7 +185,7 @@ def test_an_unknown_command_is_exit_2() -> None:
     assert invoke("rnu").exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["doctor", "report"])
+@pytest.mark.parametrize("command", ["doctor"])
 def test_a_command_that_is_to_come_is_refused_by_name(command: str) -> None:
     result = invoke(command, "job.toml")
 

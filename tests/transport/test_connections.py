@@ -150,7 +150,8 @@ async def test_calls_that_were_out_end_on_the_old_connections_which_then_close(c
 async def test_clients_of_credentials_that_were_renewed_do_not_stay_behind(carrier: Carrier) -> None:
     async with behind_a_proxy() as (_, between), carrier(at(between)) as transport:
         for row in range(4):
-            assert isinstance(await transport.send(carrier.inference_id, "us-east-1", request(row=row)), Completion)
+            answer = await transport.send(carrier.inference_id, "us-east-1", request(row=row))
+            assert isinstance(answer, Completion)
             await transport.refresh()
         with anyio.fail_after(5):
             while between.open_connections:

@@ -336,10 +336,10 @@ async def test_many_calls_at_once_wait_for_one_renewal(carrier: Carrier, places:
     assert set(fake.used) == {"KEY2"}
 
 
+@over_both
 @pytest.mark.parametrize(
     "said", ["Authentication failed: Please make sure your API Key is valid.", "Bearer Token has expired"]
 )
-@over_both
 async def test_a_bedrock_key_that_has_expired_is_told_from_a_lane_without_access(
     carrier: Carrier, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
