@@ -82,6 +82,8 @@ class Bedrock:
                 raise invalid("anthropic-version: header is required")
             if for_mantle(path, call.headers, model_id, self.card):
                 pool_name: str | None = resolve_mantle(model_id, region, self.card)
+                if "output_config" in fields:
+                    raise invalid("output_config: Extra inputs are not permitted")  # the card of mantle has none
             else:
                 pool_name = resolve(model_id, region, operation, self.card)
             if pool_name is None:
