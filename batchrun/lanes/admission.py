@@ -153,7 +153,7 @@ class Admissions:
         admission.pool.settle(admission.reservation, charge, now_s)
         told = self.router.pools[admission.lane.pool]
         if told is not admission.pool:
-            told.settled_tokens += charge  # the account's view of it
+            told.settled_elsewhere(charge, now_s)
         breaker.answered()
         self._answering.add(admission.lane.source_region)
         self.budgets.in_flight.answered(charge, now_s - admission.sent_at_s)

@@ -15,6 +15,7 @@ FIRST_WAIT_S = 2.0  # after a test that was refused; twice as long each time
 LONGEST_WAIT_S = 240.0
 SURPLUS_S = 1.0  # of what the number brings: a call let through so far beyond what one pool can have is no error
 SURPLUS_CALLS = 10  # and at least so many calls beyond
+LEAST_RATE = 0.3  # of the number: measured below it they are rather several, and the smallest holds up the others
 TOO_MUCH = 2.0  # times what one pool can have refilled since the first refusal, or holds: so much is several pools'
 SPARE_CALLS = 3  # that passed since the first refusal are no sign
 
@@ -94,7 +95,7 @@ class JointPool(Pool):
         self.withdraw(reservation, now_s)  # the level had foreseen it: nothing to learn about the quota
         self._had_less_than(reservation.hold, now_s)
         if reservation.sent_at_s > self._test_refused_at_s:
-            self._end_test(now_s)
+            self._end_test(reservation.hold, now_s)
 
     def _begin(self, refused: Reservation) -> None:
         """Book what the members were charged, and the refusal, as if they had been one all along."""
@@ -124,11 +125,15 @@ class JointPool(Pool):
         self._had, self._had_at_s, self._charged_before = least, now_s, self._tokens.charged()
 
     def _confirm(self, now_s: float) -> None:
-        """Take the tests that no refusal came for."""
+        """Take the tests that no refusal came for, and the rate that refusals have measured."""
         self._tests.confirm(now_s)
-        self.several = self.several or self._proof_at_s <= now_s - CONFIRMED_AFTER * self._round_trip_s
+        proven = self._proof_at_s <= now_s - CONFIRMED_AFTER * self._round_trip_s
+        too_slow = (self.tokens_per_s() or inf) < LEAST_RATE * self._number_per_s
+        self.several = self.several or proven or too_slow
 
-    def _end_test(self, now_s: float) -> None:
+    def _end_test(self, hold: float, now_s: float) -> None:
+        if self._tests.passed_beyond:
+            self._tokens.level_is_below(hold, now_s)
         went_well = self._tests.passed_beyond >= SURPLUS_CALLS
         self._tests.start_again()
         self._proof_at_s = inf

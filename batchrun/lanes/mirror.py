@@ -154,6 +154,10 @@ class Mirror:
         self._unconfirmed.start_again()
         self._refused_at_s = now_s
 
+    def level_is_below(self, cost: float, now_s: float) -> None:
+        """Take that calls passed which the level did not cover until one of `cost` was refused."""
+        self._level.is_below(cost, now_s)
+
     def _first_calls_at(self, now_s: float) -> float:
         """Return when a call may go of a dimension that is not known to be limited at all."""
         if not self._cautious:

@@ -177,6 +177,12 @@ class Pool:
         if self._promise is not None and reservation.promised is not None:
             self._promise.settle(reservation.promised, charge, now_s)
 
+    def settled_elsewhere(self, charge: float, now_s: float) -> None:
+        """Take what a call of its lane came to that is booked on a joint pool: if they part, it was its own."""
+        self.settled_tokens += charge
+        self._tokens.inherit(charge, now_s)
+        self._requests.inherit(1, now_s)
+
     def keep(self, reservation: Reservation, now_s: float) -> None:
         """Leave the hold of a call whose end is unknown where it is: Bedrock may hold it too."""
         self.in_flight -= 1

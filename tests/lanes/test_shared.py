@@ -69,6 +69,7 @@ def test_what_a_lane_settles_while_it_is_booked_elsewhere_counts_as_its_own_pool
     books.answered(admission, row, Usage(100, 20), 2.0)
 
     assert books.router.pools[admission.lane.pool].settled_tokens == 200
+    assert books.router.pools[admission.lane.pool].used_tokens(2.0) == CALL + 200  # and the one of before, still out
 
 
 def test_pools_that_are_told_different_numbers_are_never_one():
