@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchrun.bedrock.card import Card, load_card
-from batchrun.emulator.address import Operation, call_region, read_path, resolve
+from batchrun.emulator.accounts import Accounts
+from batchrun.emulator.address import BAD_IDENTIFIER, Operation, call_region, read_path, resolve
 from batchrun.emulator.answer import Answer, make_answer
 from batchrun.emulator.books import Books
 from batchrun.emulator.chaos import Chaos
@@ -56,6 +57,7 @@ class Bedrock:
         self.card = card or load_card()
         self.pools = make_pools(spec, self.card)
         self.books = Books()
+        self.accounts = Accounts(spec)
         self._chaos = Chaos(spec)
         self._model = self.card.base_model_id.removeprefix("anthropic.").rpartition("-v")[0]
 
@@ -76,14 +78,17 @@ class Bedrock:
                 return self._fault_reply(outage, operation)
             fields = read_json(call.body, self.card)
             model_id = path.model_id or str(fields.get("model"))
-            pool_name = resolve(model_id, region, operation, self.card)
+            account = self.accounts.of(call.headers)
+            copied = self._copied(model_id, region, account)
+            pool_name = resolve(copied, region, operation, self.card)
             if pool_name is None:
                 return self._count(fields)
             prompt = self._read_prompt(operation, fields)
         except RefusedError as refusal:
             self.books.refused[refusal.fault.kind] += 1
             return error_reply(refusal.fault, refusal.message, operation)
-        return self._enter(operation, prompt, self.pools[pool_name], outage, now_s)
+        pool = self.pools[self.accounts.pool(account, pool_name)]
+        return self._enter(operation, prompt, pool, outage, now_s)
 
     def finish(self, running: Running, now_s: float) -> Reply:
         """Settle a call whose time is over, and return its reply."""
@@ -131,6 +136,15 @@ class Bedrock:
         answer = make_answer(prompt, directives, max_tokens, self.card.context_tokens)
         wait_s = self._latency_s(answer, directives, fault)
         return Running(operation, prompt, answer, pool, reservation, fault, wait_s)
+
+    def _copied(self, model_id: str, region: str, account: str) -> str:
+        """Return the inference ID that an application inference profile copies; any other ID as it is."""
+        scope = self.spec.profiles.get(model_id)
+        if scope is None:
+            return model_id
+        if model_id.split(":")[3:5] != [region, account]:
+            raise invalid(BAD_IDENTIFIER)
+        return self.card.scopes[scope].inference_id
 
     def _read_prompt(self, operation: Operation, fields: Mapping[str, Any], *, count_only: bool = False) -> Prompt:
         if operation == "converse":
