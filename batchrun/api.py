@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import anyio
 
+from batchrun.account.now import discover_now
 from batchrun.assembly import Ground, assemble, open_output, open_transport
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
@@ -87,7 +88,7 @@ async def arun(
     Cancelled, it ends at once; the rows in flight are sent again by the next start.
     """
     options, stand_ins = options or RunOptions(), stand_ins or StandIns()
-    ready = make_ready(job, options.overrides)
+    ready = await _in_thread(partial(make_ready, job, options.overrides, discover_now))
     with open_store(ready.spec) as store:
         return await _start(ready, store, options, stand_ins)
 

@@ -47,15 +47,12 @@ LATER = (
     Later("model.guardrail_id", WHOLE_CARD, "a guardrail"),
     Later("model.guardrail_version", WHOLE_CARD, "a guardrail"),
     Later("model.request_metadata", WHOLE_CARD, "request metadata", ({},)),
-    Later("routing.lane", WHOLE_CARD, "a lane of one's own", ([],)),
-    Later("quota.discover", WHOLE_CARD, "reading quotas from AWS", (False,)),
     Later("quota.pools.*/mantle", WHOLE_CARD, "the mantle endpoint"),
     Later("cache.system", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.tools", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.messages", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.ttl", WHOLE_CARD, "prompt caching", ("5m",)),
     Later("dedupe", WHOLE_CARD, "sending equal requests once", (False,)),
-    Later("aws.control_url", WHOLE_CARD, "reading quotas and profiles from AWS"),
 )
 
 

@@ -1,10 +1,15 @@
 """Lanes: which inference IDs may be called from which source Regions, by the card and by the job's residency."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from batchrun.account.facts import Found, Profile
 from batchrun.bedrock.card import ANYWHERE, Card, Scope
 from batchrun.errors import JobError
+from batchrun.lanes.own import OwnLane
+
+ACTIVE = "ACTIVE"
+UNKNOWN = ("unknown",)  # the destinations of a profile that could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +23,13 @@ class Lane:
     pool: str
     price_class: str
     endpoint: str = "runtime"
+    access: str = ""  # whose credentials call it; "" are the job's own
+    label: str = ""  # what tells a lane of one's own from others
 
     @property
     def name(self) -> str:
         """Return the short name that people read."""
-        return f"{self.scope}@{self.source_region}"
+        return f"{self.scope}@{self.source_region}" + (f" ({self.label})" if self.label else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Routing:
     source_regions: tuple[str, ...] | None = None
     residency: str | tuple[str, ...] | None = None
     shared_global_pool: bool = False
+    own: tuple[OwnLane, ...] = ()
 
 
 def every_lane(card: Card) -> list[Lane]:
@@ -49,8 +57,11 @@ def every_lane(card: Card) -> list[Lane]:
     return [_lane(scope, region) for scope in card.scopes.values() for region in scope.sources]
 
 
-def legal_lanes(card: Card, routing: Routing) -> tuple[list[Lane], list[Refusal]]:
+def legal_lanes(card: Card, routing: Routing, found: Found | None = None) -> tuple[list[Lane], list[Refusal]]:
     """Return the lanes that a job may use, and those that it named or implied but may not.
+
+    Where AWS said what a profile's destinations are, that counts, and not the card. Without `found` destinations that
+    are unknown are no reason to refuse a lane: nothing is to be sent.
 
     Raises JobError if a scope or Region is unknown to the card, or if no lane is legal.
     """
@@ -63,15 +74,72 @@ def legal_lanes(card: Card, routing: Routing) -> tuple[list[Lane], list[Refusal]
                 refused.append(Refusal(scope.name, region, f"{scope.inference_id} cannot be called from {region}"))
                 continue
             lane = _lane(scope, region, shared_global_pool=routing.shared_global_pool)
-            outside = _outside(card, lane, routing.residency)
-            if outside:
-                refused.append(Refusal(scope.name, region, f"may run in {', '.join(outside)}, outside the residency"))
+            profile = found.profile("", region, scope.inference_id) if found is not None else None
+            if profile is not None:
+                lane = replace(lane, destinations=destinations_of(profile))
+            why = _inactive(profile) or _outside(card, lane, routing.residency)
+            if why:
+                refused.append(Refusal(scope.name, region, why))
             else:
                 lanes.append(lane)
+    for own in routing.own:
+        made = lane_of_ones_own(card, own, found, shared_global_pool=routing.shared_global_pool)
+        why = made if isinstance(made, str) else _outside(card, made, routing.residency, known=found is None)
+        if isinstance(made, str) or why:
+            refused.append(Refusal(own.inference_id, own.source_region, str(why)))
+        else:
+            lanes.append(made)
     if not lanes:
         reasons = "\n".join(f"  {refusal.scope} from {refusal.source_region}: {refusal.why}" for refusal in refused)
         raise JobError(f"routing: no legal lane; every pair of scope and source Region is refused:\n{reasons}")
     return lanes, refused
+
+
+def lane_of_ones_own(card: Card, own: OwnLane, found: Found | None, *, shared_global_pool: bool) -> Lane | str:
+    """Return the lane that an [[routing.lane]] table describes, or why there is none.
+
+    What it copies is the scope that the table or the card names, else that whose destinations its profile has.
+    """
+    profile = found.profile(own.access, own.source_region, own.inference_id) if found is not None else None
+    if profile is not None and card.base_model_id not in profile.model_ids:
+        return f"it is a profile of {', '.join(profile.model_ids)}, not of {card.base_model_id}"
+    if why := _inactive(profile):
+        return why
+    on_card = next((one.name for one in card.scopes.values() if one.inference_id == own.system_id), None)
+    destinations = destinations_of(profile) if profile is not None else UNKNOWN
+    named = on_card or own.scope
+    if on_card is not None and profile is None:
+        destinations = card.scopes[on_card].sources.get(own.source_region, UNKNOWN)
+    if named is None and destinations != UNKNOWN:
+        named = _scope_that_runs_in(card, own.source_region, destinations)
+    # Not known: the dearer price, so that no cost cap is broken.
+    pool_kind, price_class = ("geo", "geo")
+    if named is not None:
+        pool_kind, price_class = card.scopes[named].pool_kind, card.scopes[named].price_class
+    shared = shared_global_pool and pool_kind == "global"
+    pool = pool_kind if shared else f"{own.source_region}/{pool_kind}"
+    return Lane(
+        scope=named or "own",
+        inference_id=own.inference_id,
+        source_region=own.source_region,
+        destinations=destinations,
+        pool=f"{own.account}:{pool}" if own.account else pool,
+        price_class=price_class,
+        access=own.access,
+        label=own.label,
+    )
+
+
+def _scope_that_runs_in(card: Card, region: str, destinations: tuple[str, ...]) -> str | None:
+    if destinations == ANYWHERE:
+        return next((one.name for one in card.scopes.values() if ANYWHERE in one.sources.values()), None)
+    same = [one.name for one in card.scopes.values() if set(one.sources.get(region, ())) == set(destinations)]
+    return same[0] if same else None
+
+
+def destinations_of(profile: Profile) -> tuple[str, ...]:
+    """Return where a profile may run; a model without a Region may be run in any commercial one."""
+    return ANYWHERE if "" in profile.destinations else profile.destinations
 
 
 def _lane(scope: Scope, region: str, *, shared_global_pool: bool = False) -> Lane:
@@ -86,15 +154,26 @@ def _lane(scope: Scope, region: str, *, shared_global_pool: bool = False) -> Lan
     )
 
 
-def _outside(card: Card, lane: Lane, residency: str | Sequence[str] | None) -> list[str]:
-    """Name the destinations of `lane` that the residency does not allow."""
+def _inactive(profile: Profile | None) -> str | None:
+    if profile is None or profile.status == ACTIVE:
+        return None
+    return f"AWS says that {profile.inference_id} is {profile.status or 'without a status'}"
+
+
+def _outside(card: Card, lane: Lane, residency: str | Sequence[str] | None, *, known: bool = False) -> str | None:
+    """Say why the residency forbids `lane`; with `known` it does not matter that its destinations are unknown."""
     if residency is None:
-        return []
+        return None
+    if lane.destinations == UNKNOWN:
+        why = "where it may run is unknown, since GetInferenceProfile was not read, and there is a residency to keep"
+        return None if known else why
     if lane.destinations == ANYWHERE:
-        return ["any commercial Region"]
-    if isinstance(residency, str):
-        return [region for region in lane.destinations if not card.inside(region, residency)]
-    return [region for region in lane.destinations if region not in residency]
+        outside = ["any commercial Region"]
+    elif isinstance(residency, str):
+        outside = [region for region in lane.destinations if not card.inside(region, residency)]
+    else:
+        outside = [region for region in lane.destinations if region not in residency]
+    return f"may run in {', '.join(outside)}, outside the residency" if outside else None
 
 
 def _check_names(card: Card, routing: Routing) -> None:

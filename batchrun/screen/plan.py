@@ -39,6 +39,8 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
         source = quota["sources"]["tokens_per_minute"].removeprefix("job: ")
         number = "unknown" if quota["tokens_per_minute"] is None else f"{quota['tokens_per_minute']:,.0f}"
         yield f"{name:<28}{number:>12}  {source:<32}{', '.join(lane['destination_regions'])}"
+    if planned["discovery"]:
+        yield f"account  nothing is read from AWS: {planned['discovery']}"
     for refused in planned["refused_lanes"]:
         yield f"refused: {refused['scope']} from {refused['source_region']}: {refused['why']}"
     for warning in planned["warnings"]:

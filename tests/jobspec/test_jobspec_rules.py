@@ -306,3 +306,32 @@ def test_the_emulator_table_is_checked_like_the_others(refusal):
 def test_a_checked_job_does_not_change(build):
     with pytest.raises(ValueError, match="frozen"):
         build().name = "other"
+
+
+OWN_ARN = "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/abc"
+
+
+def test_a_lane_of_ones_own_has_the_region_of_its_arn(build):
+    (lane,) = build(**{"routing.lane": [{"id": OWN_ARN}]}).routing.lane
+
+    assert lane.source_region == "us-west-2"
+
+
+@pytest.mark.parametrize(
+    ("lane", "said"),
+    [
+        ({"id": "us.anthropic.claude-x"}, "[0].source_region: required, since the id names no Region"),
+        (
+            {"id": OWN_ARN, "source_region": "us-east-1"},
+            '[0].source_region = "us-east-1": must be the ARN\'s own Region, us-west-2',
+        ),
+        ({"id": "claude"}, '[0].id = "claude": must be an inference ID such as us.anthropic.claude-…, or the ARN'),
+        ({"id": OWN_ARN, "role_arn": "batchrun"}, '[0].role_arn = "batchrun": must look like'),
+        ({"id": OWN_ARN, "region": "us-west-2"}, "[0].region: no such key"),
+        ({}, "[0].id: required"),
+    ],
+)
+def test_a_wrong_lane_of_ones_own_is_refused_at_its_place(refusal, lane, said):
+    lines = refusal(**{"routing.lane": [lane]})
+
+    assert any(line.startswith(f"x.toml: routing.lane{said}") for line in lines), lines
