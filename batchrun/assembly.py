@@ -1,21 +1,23 @@
 """Assembly: the real parts of one start of a run, built from a job made ready."""
 
 import resource
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 
 import pyarrow as pa
 
+from batchrun.account.access import accesses
 from batchrun.backlog import Backlog, Columns
-from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.sdk import SdkTransport, Wire
+from batchrun.bedrock.shut import ShutTransport
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
+from batchrun.errors import AccessError
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
@@ -103,8 +105,8 @@ def open_output(
     return output
 
 
-def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate, Pipeline]:
-    """Return the gate and the pipeline of a run over `output`."""
+def assemble(ground: Ground, output: Output, transports: Mapping[str, Transport]) -> tuple[Gate, Pipeline]:
+    """Return the gate and the pipeline of a run over `output`; `transports` carry the calls of each access."""
     ready, clock, tally = ground.ready, ground.clock, ground.tally
     limits = ready.spec.limits
     columns = Columns(ready.renderer.columns, ready.kept)
@@ -124,7 +126,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         renderer=ready.renderer,
         requests=Requests(ready.sampling, ready.card.request_bytes),
         gate=gate,
-        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0)),
+        dispatch=Dispatch(gate, transports, clock, output, tally, Random(0)),
         output=output,
         tally=tally,
         runaway=RunAway(
@@ -142,22 +144,40 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
 
 
 @asynccontextmanager
-async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
-    """Open what carries the calls, and the emulator inside the run where the job asks for one."""
-    aws = ready.spec.aws
-    regions = {lane.source_region for lane in ready.lanes}
+async def open_transports(ready: ReadyJob) -> AsyncIterator[Mapping[str, Transport]]:
+    """Open what carries the calls of each access, and the emulator inside the run where the job asks for one.
+
+    Raises AccessError if there are no credentials for any of them; the lanes of one that has none close at once.
+    """
+    names = {lane.access for lane in ready.lanes}
+    regions = {(lane.access, lane.source_region) for lane in ready.lanes}
     largest = replace(ready.sampling, max_tokens=ready.longest_answer)
     wire = Wire(ready.spec.model.api, largest, connections=max(1, _connections(ready) // len(regions)))
-    if aws.endpoint_url != EMULATOR:
-        async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
-            yield transport
+    transports: dict[str, Transport] = {}
+    shut: dict[str, AccessError] = {}
+    async with _endpoint(ready) as url, AsyncExitStack() as stack:
+        for name, access in accesses(ready.spec, url).items():
+            if name not in names:
+                continue
+            try:
+                transports[name] = await stack.enter_async_context(SdkTransport(access, wire))
+            except AccessError as error:
+                shut[name] = error
+        if not transports:
+            raise next(iter(shut.values()))
+        yield transports | {name: ShutTransport(error) for name, error in shut.items()}
+
+
+@asynccontextmanager
+async def _endpoint(ready: ReadyJob) -> AsyncIterator[str | None]:
+    """Yield where calls go, None for AWS; an emulator that the job asks for runs meanwhile."""
+    if ready.spec.aws.endpoint_url != EMULATOR:
+        yield ready.spec.aws.endpoint_url
         return
     from batchrun.emulator.server import serve  # only a run on the emulator needs an HTTP server
 
     async with serve(ready.spec.emulator or EmulatorSpec(), card=ready.card) as emulator:
-        access = Access(endpoint_url=f"{emulator.url}/{{region}}")
-        async with SdkTransport(access, wire) as transport:
-            yield transport
+        yield f"{emulator.url}/{{region}}"
 
 
 def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
