@@ -1,5 +1,6 @@
 """Short-term Bedrock API keys: a URL in disguise, signed for one Region and for twelve hours at most."""
 
+import os
 import re
 from base64 import b64decode
 from dataclasses import dataclass
@@ -37,3 +38,14 @@ def short_term_key(key: str) -> ShortTermKey | None:
     except (KeyError, ValueError, OverflowError):
         ends_at = None
     return ShortTermKey(match["region"], ends_at)
+
+
+def key_in_use() -> str | None:
+    """Say which Bedrock API key the environment has, without telling it; None if it has none."""
+    key = os.environ.get(VARIABLE)
+    if not key:
+        return None
+    if (short := short_term_key(key)) is None:
+        return f"a Bedrock API key ({VARIABLE})"
+    end = f", ends by {short.ends_at:%Y-%m-%d %H:%M} UTC" if short.ends_at is not None else ""
+    return f"a short-term Bedrock API key of {short.region}{end} ({VARIABLE})"
