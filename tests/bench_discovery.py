@@ -25,9 +25,7 @@ def main() -> None:
     parser.add_argument("--latency-s", type=float, nargs="+", default=[0.0, 0.05, 0.15, 0.3])
     import_s = _import_s()
     print(f"the SDK is imported in {import_s:.2f} s; a run does that with and without discovery")
-    print(
-        f"{'latency':>8} {'codes':>6} {'first start':>12} {'again':>8} {'CPU':>7} {'Regions with quotas':>20} {'unread':>7}"
-    )
+    print(" latency  codes  first start    again     CPU  Regions with quotas  unread")
     for latency_s in parser.parse_args().latency_s:
         for codes in (True, False):
             print(_line(latency_s, codes=codes))
@@ -81,7 +79,8 @@ def _asked(url: str, folder: Path, head: str) -> str:
             cpu_s = time.process_time() - cpu_s
             regions = sum(1 for facts in found.by_region.values() if facts.quotas)
             unread = len(found.unread)
-    return f"{head} {walls[0]:>10.2f} s {walls[1]:>6.2f} s {cpu_s:>5.2f} s {f'{regions} of {len(found.by_region)}':>20} {unread:>7}"
+    read = f"{regions} of {len(found.by_region)}"
+    return f"{head} {walls[0]:>10.2f} s {walls[1]:>6.2f} s {cpu_s:>5.2f} s {read:>20} {unread:>7}"
 
 
 if __name__ == "__main__":

@@ -12,5 +12,5 @@ def accesses(spec: JobSpec, endpoint_url: str | None) -> Mapping[str, Access]:
     found = {"": Access(spec.aws.profile, spec.aws.role_arn, endpoint_url)}
     for table in spec.routing.lane:
         if name := access_name(table):
-            found[name] = Access(table.profile, table.role_arn, endpoint_url)
+            found[name] = Access(table.profile, table.role_arn, endpoint_url, keys_only=True)
     return found

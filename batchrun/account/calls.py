@@ -33,7 +33,7 @@ class Calls:
         self._access = access
         self._session: aioboto3.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
-        self._config = _config(own_endpoint=access.endpoint_url is not None, session=sharing_one_context())
+        self._config = _config(access, sharing_one_context())
         self._open = AsyncExitStack()
         self._opening = anyio.Lock()
 
@@ -54,7 +54,7 @@ class Calls:
         """
         access = self._access
         session = await self._signing()
-        key = os.environ.get("AWS_BEARER_TOKEN_BEDROCK") or access.role_arn
+        key = access.role_arn or (None if access.keys_only else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
         if key is None and not self._stand_in():
             found: Any = await session.get_credentials()  # type: ignore[misc]  # the stubs take it for a plain call
             key = (await found.get_frozen_credentials()).access_key if found is not None else None
@@ -126,13 +126,14 @@ class Calls:
         return {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
 
 
-def _config(*, own_endpoint: bool, session: type[AIOHTTPSession]) -> AioConfig:
+def _config(access: Access, session: type[AIOHTTPSession]) -> AioConfig:
     return AioConfig(
         http_session_cls=session,
+        signature_version="v4" if access.keys_only else None,
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CALL_S,
         read_timeout=CALL_S,
-        proxies={} if own_endpoint else None,  # it is on this machine
+        proxies={} if access.endpoint_url is not None else None,  # it is on this machine
     )
 
 

@@ -62,7 +62,7 @@ SIGNS = (
     Sign(
         "per day",
         "its tokens per day are used up, or are 0 as in many new accounts",
-        "see «Model invocation max tokens per day» in Service Quotas of {lane.source_region}; if it is 0, AWS Support helps",
+        "see «Model invocation max tokens per day» in Service Quotas of {lane.source_region}; if 0, ask AWS Support",
     ),
     Sign(
         "ServiceQuotaExceeded",

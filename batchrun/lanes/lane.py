@@ -9,7 +9,7 @@ from batchrun.errors import JobError
 from batchrun.lanes.own import OwnLane
 
 ACTIVE = "ACTIVE"
-UNKNOWN = ("unknown",)  # the destinations of a profile that could not be read
+UNKNOWN = ("unknown Regions",)  # the destinations of a profile that could not be read
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchrun.api import RunOptions, run
+from batchrun.api import RunOptions, run, verify
 from batchrun.errors import AccessError, JobError
 from batchrun.planning import plan
 from tests.account.accounts import account, job_of
@@ -131,7 +131,7 @@ def test_without_discovery_a_profile_is_priced_as_geographic_and_that_is_said(tm
         )
 
     assert list(planned["usd"]) == ["geo"]
-    assert planned["lanes"][0]["destination_regions"] == ["unknown"]
+    assert planned["lanes"][0]["destination_regions"] == ["unknown Regions"]
     assert any("what " + OWN + " copies is not known" in line for line in planned["warnings"])
     assert (list(told["usd"]), told["lanes"][0]["pool"]) == (["global"], "us-east-1/global")
 
@@ -173,3 +173,34 @@ def test_without_credentials_for_any_account_the_run_does_not_start(tmp_path):
         summary_of = job_of(tmp_path, emulator, routing={"scopes": [], "lane": own})
         with pytest.raises(AccessError, match="nobody"):
             run(summary_of, RunOptions())
+
+
+def test_a_bedrock_key_of_the_environment_is_not_taken_for_another_account(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "ABSKjob")
+    own = [{"id": US_ID, "source_region": "us-east-1", "profile": "other"}]
+    with account(**OTHER) as emulator:
+        run(job_of(tmp_path, emulator, routing={"scopes": [], "lane": own}), RunOptions())
+        pools = emulator.stats()["pools"]
+
+    assert list(pools) == ["222222222222:us-east-1/geo"]
+
+
+def test_an_output_can_be_verified_although_nobody_tells_where_its_lane_runs(tmp_path):
+    routing = {"scopes": [], "residency": "us", "lane": [{"id": OWN}]}
+    with account(profiles={OWN: "us"}) as emulator:
+        spec = job_of(tmp_path, emulator, routing=routing)
+        summary = run(spec, RunOptions())
+
+    assert summary["exit_code"] == 0
+    assert verify(spec) == []
+
+
+def test_expired_credentials_of_one_account_close_its_lanes_after_one_renewal(tmp_path):
+    own = [{"id": US_ID, "source_region": "us-west-2", "profile": "other"}]
+    outages = [{"region": "us-west-2", "kind": "ExpiredTokenException"}]
+    prompts = [f"{number} [[output_tokens=2]]" for number in range(20)]
+    with account(**OTHER, outages=outages) as emulator:
+        summary = run(job_of(tmp_path, emulator, prompts, routing={**EAST, "lane": own}), RunOptions())
+
+    assert (summary["exit_code"], summary["by_status"]) == (0, {"ok": 20})
+    assert any("the lanes of profile other are closed" in note for note in summary["notes"])
