@@ -169,6 +169,15 @@ def sink(job: Job, sets: Set = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def report(job: Job, sets: Set = None) -> None:
+    """Write one HTML file with figures and plots of an output beside its parts, also while a run goes on."""
+    with _errors(as_json=False):
+        from batchrun.reporting import report as write_report
+
+        _say(write_report(job, _overrides(sets)))
+
+
+@app.command()
 def lanes(
     card: Annotated[str, typer.Option("--card", help="A shipped model card, or a path to one.")] = "claude-haiku-4-5",
     as_json: Json = False,
@@ -219,18 +228,6 @@ def init(
 
         write_template(target)
         _say(f"wrote {target}; edit it, then: batchrun plan {target}")
-
-
-def _to_come(name: str, when: str) -> None:
-    """Refuse a command of the design by name, as the job file refuses keys."""
-
-    @app.command(name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    def refuse() -> None:
-        with _errors(as_json=False):
-            raise JobError(f"batchrun {name} is not built yet{when}")
-
-
-_to_come("report", "")
 
 
 @app.callback(invoke_without_command=True)

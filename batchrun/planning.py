@@ -1,7 +1,7 @@
 """plan: what a job would send, where, at what cost and in what time, worked out without a call."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from batchrun.account.now import discover_now
-from batchrun.bedrock.body import converse_arguments
+from batchrun.bedrock.body import converse_arguments, messages_body
 from batchrun.cells import rows_of
 from batchrun.expected import Answers
 from batchrun.jobspec import JobSpec
@@ -17,7 +17,8 @@ from batchrun.lanes.budget import dollars
 from batchrun.lanes.pool import Quota
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request, Usage
-from batchrun.render import Requests, RowError
+from batchrun.render import RowError
+from batchrun.requesting import Requests
 from batchrun.screen.lanes import lane_record
 from batchrun.storage.opening import open_store
 from batchrun.storage.schema import result_schema
@@ -41,7 +42,8 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
 
 def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
     source = ready.scan_input(store)
-    result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
+    kept = [source.schema.field(name) for name in ready.kept if name in source.schema.names]
+    result_schema(kept, ready.extras.fields)
     rows = ready.rows_wanted(source)
     sample = _sample(ready, source, rows)
     answers = Answers.expected(ready, store)
@@ -62,12 +64,27 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
     }
 
 
-def _shown(ready: ReadyJob, request: Request) -> dict[str, Any]:
+def _shown(ready: ReadyJob, request: Request) -> Any:
     """Return a request as the job's API takes it."""
     if ready.spec.model.api == "converse":
-        return converse_arguments(request.prompt, ready.sampling)
-    body: dict[str, Any] = json.loads(request.body)
-    return body
+        return _showable({**converse_arguments(request.prompt, ready.sampling), **ready.service.converse_arguments})
+    as_sent = request.body
+    if ready.spec.model.api == "messages":
+        as_sent = messages_body(ready.lanes[0].inference_id, as_sent)
+    return _showable(json.loads(as_sent))
+
+
+def _showable(value: Any) -> Any:
+    """Copy a request with images by their size alone."""
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
+    if isinstance(value, Mapping):
+        hidden = value.get("type") == "base64" and isinstance(value.get("data"), str)
+        return {
+            key: f"({len(one)} characters of base64)" if hidden and key == "data" else _showable(one)
+            for key, one in value.items()
+        }
+    return [_showable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +133,7 @@ def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) ->
             try:
                 if isinstance(cells, str):
                     raise RowError(cells)
-                yield requests.request(row, ready.renderer.prompt(cells))
+                yield requests.request(row, ready.renderer.prompt(cells, ready.renderer.images(cells)))
             except RowError as error:
                 yield f"row {row}: {error}"
 
@@ -162,26 +179,29 @@ def _estimates(ready: ReadyJob, sample: _Sample, rows: int, held: int) -> dict[s
         "prices_date": str(ready.spec.prices.date) if ready.spec.prices is not None else ready.card.prices_date,
         "minutes": {
             "at_least": _minutes(ready, rows, mean_input),
-            "at_most": _minutes(ready, rows, mean_input + ready.card.output_burndown * max_tokens),
+            "at_most": _minutes(ready, rows, mean_input + ready.output_burndown * max_tokens),
         },
     }
 
 
 def _minutes(ready: ReadyJob, rows: int, charge: float) -> float | None:
-    """Return how long `rows` calls of `charge` quota tokens take at the quotas; None if every pool is blocked."""
+    """Return how long `rows` calls of `charge` quota tokens take at the quotas.
+
+    None if every pool is blocked, or if one has no number that is known.
+    """
     open_quotas = [quota for quota in ready.quotas.values() if not quota.blocked]
-    if not open_quotas:
-        return None
     if not rows or not charge:
-        return 0.0
-    return round(rows / sum(_rows_per_minute(quota, charge) for quota in open_quotas), 2)
+        return 0.0 if open_quotas else None
+    rates = [_rows_per_minute(quota, charge) for quota in open_quotas]
+    known = [rate for rate in rates if rate is not None]
+    return round(rows / sum(known), 2) if known and len(known) == len(rates) else None
 
 
-def _rows_per_minute(quota: Quota, charge: float) -> float:
-    """Return what the tightest of a pool's numbers lets through, the day's spread over its minutes."""
+def _rows_per_minute(quota: Quota, charge: float) -> float | None:
+    """Return what the tightest of a pool's numbers lets through, the day's spread over its minutes; None if unknown."""
     rates = [quota.requests_per_minute]
     rates += [tokens and tokens / charge for tokens in (quota.tokens_per_minute, _over_a_day(quota.tokens_per_day))]
-    return min(rate for rate in rates if rate is not None)
+    return min((rate for rate in rates if rate is not None), default=None)
 
 
 def _over_a_day(tokens_per_day: float | None) -> float | None:
@@ -197,17 +217,17 @@ def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]
     for name, quota in ready.quotas.items():
         if quota.blocked:
             yield f"blocked by a quota of 0: {name}: {quota.blocked_why}"
-    largest = max((quota.tokens_per_minute or 0 for quota in ready.quotas.values()), default=0)
+    largest = ready.largest_quota
     holds = [request.hold for request in sample.requests]
     if holds and max(holds) > largest:
         yield (
             f"a row holds up to {max(holds):,} quota tokens (input + max_tokens), above the largest quota of "
             f"{largest:,.0f} a minute: such rows are tried on idle pools only, and end unsendable if refused there"
         )
-    most = ready.card.output_burndown * max(holds, default=0)
+    most = ready.output_burndown * max(holds, default=0)
     if ready.spec.quota.share < 1 and largest < most:
         yield (
-            f"quota.share: a row may settle at {most:,} quota tokens ({ready.card.output_burndown} × its hold), above "
+            f"quota.share: a row may settle at {most:,} quota tokens ({ready.output_burndown} × its hold), above "
             f"the largest share of {largest:,.0f} a minute: such rows go one a minute; lower generation.max_tokens"
         )
     if ready.spec.input.id is not None and source.rows:

@@ -17,7 +17,7 @@ from batchrun.account.calls import Calls
 from batchrun.account.facts import CREDENTIALS, NO_ANSWER, NO_CREDENTIALS, Found, RegionFacts, Unread
 from batchrun.account.now import why_not
 from batchrun.account.reading import Question, Reading
-from batchrun.bedrock.card import Card
+from batchrun.bedrock.card import MANTLE, Card
 from batchrun.bedrock.credentials import CredentialsError
 from batchrun.errors import BatchrunError
 from batchrun.jobspec import JobSpec
@@ -46,10 +46,13 @@ async def discover(spec: JobSpec, card: Card, *, anew: bool = False) -> Found:
 def questions(spec: JobSpec, card: Card) -> list[Question]:
     """Return what a job needs to know: of each access, in each source Region that it may call."""
     kinds: dict[tuple[str, str], set[str]] = {}
-    for scope in (card.scopes[name] for name in spec.routing.scopes if name in card.scopes):
+    for scope in (card.scopes[name] for name in spec.routing.scopes or () if name in card.scopes):
         for region in spec.routing.source_regions or sorted(set(scope.sources) - card.opt_in_regions):
             if region in scope.sources:
                 kinds.setdefault(("", region), set()).add(scope.pool_kind)
+    if spec.model.endpoint == MANTLE:  # its quotas are in no list; the model's lifecycle is the same
+        for region in spec.routing.source_regions or sorted(set(card.mantle_regions) - card.opt_in_regions):
+            kinds["", region] = set()
     own_ids: dict[tuple[str, str], list[str]] = {}
     for lane in own_lanes(spec.routing.lane):
         at = (lane.access, lane.source_region)

@@ -25,7 +25,7 @@ LACKS = {
 }
 
 
-def remarks(card: Card, lanes: Sequence[Lane], found: Found, now: datetime) -> list[str]:
+def account_remarks(card: Card, lanes: Sequence[Lane], found: Found, now: datetime) -> list[str]:
     """Return the remarks: what was not read, the model's end, profiles that are not as the card has them, keys."""
     return [
         *_unread(found.unread),

@@ -119,6 +119,15 @@ def test_converse_lanes_are_called_as_the_job_would(tmp_path):
         assert doctor(job_of(tmp_path, emulator, model={"api": "converse"}))["exit_code"] == 0
 
 
+def test_mantle_is_examined_by_its_own_door(tmp_path):
+    mantle = {"model": {"api": "messages", "endpoint": "mantle"}, "quota": {"tokens_per_minute": None}}
+    routing = {"scopes": None, "source_regions": ["us-east-1"]}
+    with account() as emulator:
+        told = doctor(job_of(tmp_path, emulator, routing=routing, **mantle))
+
+    assert (told["exit_code"], [one["pool"] for one in told["lanes"]]) == (0, ["us-east-1/mantle"])
+
+
 # The command
 
 

@@ -204,3 +204,25 @@ def test_expired_credentials_of_one_account_close_its_lanes_after_one_renewal(tm
 
     assert (summary["exit_code"], summary["by_status"]) == (0, {"ok": 20})
     assert any("the lanes of profile other are closed" in note for note in summary["notes"])
+
+
+def test_a_job_may_have_lanes_of_its_own_alone_over_http_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "ABSKjob")
+    own = [{"id": OWN}, {"id": US_ID, "source_region": "us-east-1", "profile": "other"}]
+    prompts = [f"{number} [[output_tokens=2]]" for number in range(20)]
+    with account(**OTHER, profiles={OWN: "us"}, latency_s=0.02) as emulator:
+        spec = job_of(
+            tmp_path,
+            emulator,
+            prompts,
+            routing={"scopes": None, "source_regions": None, "lane": own},
+            model={"transport": "http"},
+        )
+        summary = run(spec, RunOptions())
+        pools = emulator.stats()["pools"]
+
+    assert (summary["exit_code"], summary["by_status"]) == (0, {"ok": 20})
+    assert {name: book["answered"] > 0 for name, book in pools.items()} == {
+        "us-east-1/geo": True,
+        "222222222222:us-east-1/geo": True,
+    }
