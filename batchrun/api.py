@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any, TextIO
 
 import anyio
 
-from batchrun.assembly import Ground, assemble, open_output, open_transport
+from batchrun.account.now import discover_now
+from batchrun.assembly import Ground, assemble, open_output, open_transports
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.delivering import Delivering, in_step, open_deliveries
@@ -89,7 +90,7 @@ async def arun(
     Cancelled, it ends at once; the rows in flight are sent again by the next start.
     """
     options, stand_ins = options or RunOptions(), stand_ins or StandIns()
-    ready = make_ready(job, options.overrides)
+    ready = await _in_thread(partial(make_ready, job, options.overrides, discover_now))
     with open_store(ready.spec) as store:
         return await _start(ready, store, options, stand_ins)
 
@@ -192,9 +193,8 @@ class _Run:
                 await in_step(deliveries, self._store)
                 return await anyio.to_thread.run_sync(self._end, output, None, deliveries, None)
             self._store.remove(SUCCESS)  # a part may have gone since it was written
-            opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
-            async with opened as carrier:
-                gate, pipeline = assemble(self._ground, output, carrier)
+            async with self._transports(transport) as transports:
+                gate, pipeline = assemble(self._ground, output, transports)
                 watch = partial(self._watch, Progress(gate, output, tally, clock), gate)
                 work = Delivering(pipeline, gate, deliveries, clock, spec.limits.drain)
                 stopped = await run_locally(work, gate, clock, self._ending, watch)
@@ -206,6 +206,11 @@ class _Run:
         finally:
             deliveries.close()
             output.close()
+
+    def _transports(self, stand_in: Transport | None) -> AbstractAsyncContextManager[Mapping[str, Transport]]:
+        if stand_in is None:
+            return open_transports(self._ground.ready)
+        return nullcontext({lane.access: stand_in for lane in self._ground.ready.lanes})
 
     async def _watch(self, progress: Progress, gate: Gate) -> None:
         """Show progress, and end the run when its output is another run's: this machine may have slept."""

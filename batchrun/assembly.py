@@ -2,24 +2,27 @@
 
 import json
 import resource
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 
 import pyarrow as pa
 
+from batchrun.account.access import accesses
 from batchrun.backlog import Backlog, Columns
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.doors import door_of
 from batchrun.bedrock.http import HttpTransport
 from batchrun.bedrock.sdk import SdkTransport
+from batchrun.bedrock.shut import ShutTransport
 from batchrun.bedrock.transport import Transport
 from batchrun.bedrock.wire import Wire
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
+from batchrun.errors import AccessError
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
@@ -131,8 +134,8 @@ def _rows_before(store: Store, run_id: str) -> int:
         return 0
 
 
-def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate, Pipeline]:
-    """Return the gate and the pipeline of a run over `output`."""
+def assemble(ground: Ground, output: Output, transports: Mapping[str, Transport]) -> tuple[Gate, Pipeline]:
+    """Return the gate and the pipeline of a run over `output`; `transports` carry the calls of each access."""
     ready, clock, tally = ground.ready, ground.clock, ground.tally
     limits = ready.spec.limits
     columns = Columns(ready.renderer.columns, ready.kept)
@@ -152,7 +155,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         renderer=ready.renderer,
         requests=Requests(ready.sampling, ready.card.request_bytes),
         gate=gate,
-        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0), _reading(ready)),
+        dispatch=Dispatch(gate, transports, clock, output, tally, Random(0), _reading(ready)),
         output=output,
         tally=tally,
         runaway=RunAway(
@@ -170,23 +173,41 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
 
 
 @asynccontextmanager
-async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
-    """Open what carries the calls, and the emulator inside the run where the job asks for one."""
-    aws = ready.spec.aws
-    regions = {lane.source_region for lane in ready.lanes}
+async def open_transports(ready: ReadyJob) -> AsyncIterator[Mapping[str, Transport]]:
+    """Open what carries the calls of each access, and the emulator inside the run where the job asks for one.
+
+    Raises AccessError if there are no credentials for any of them; the lanes of one that has none close at once.
+    """
+    names = {lane.access for lane in ready.lanes}
+    regions = {(lane.access, lane.source_region) for lane in ready.lanes}
     largest = replace(ready.sampling, max_tokens=ready.longest_answer)
     connections = max(1, _connections(ready) // len(regions))
     wire = Wire(ready.spec.model.api, largest, connections, service=ready.service)
-    if aws.endpoint_url != EMULATOR:
-        async with _carrier(ready, Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
-            yield transport
+    transports: dict[str, Transport] = {}
+    shut: dict[str, AccessError] = {}
+    async with _endpoint(ready) as url, AsyncExitStack() as stack:
+        for name, access in accesses(ready.spec, url).items():
+            if name not in names:
+                continue
+            try:
+                transports[name] = await stack.enter_async_context(_carrier(ready, access, wire))
+            except AccessError as error:
+                shut[name] = error
+        if not transports:
+            raise next(iter(shut.values()))
+        yield transports | {name: ShutTransport(error) for name, error in shut.items()}
+
+
+@asynccontextmanager
+async def _endpoint(ready: ReadyJob) -> AsyncIterator[str | None]:
+    """Yield where calls go, None for AWS; an emulator that the job asks for runs meanwhile."""
+    if ready.spec.aws.endpoint_url != EMULATOR:
+        yield ready.spec.aws.endpoint_url
         return
     from batchrun.emulator.server import serve  # only a run on the emulator needs an HTTP server
 
     async with serve(ready.spec.emulator or EmulatorSpec(), card=ready.card) as emulator:
-        access = Access(endpoint_url=f"{emulator.url}/{{region}}")
-        async with _carrier(ready, access, wire) as transport:
-            yield transport
+        yield f"{emulator.url}/{{region}}"
 
 
 def _carrier(ready: ReadyJob, access: Access, wire: Wire) -> SdkTransport | HttpTransport:

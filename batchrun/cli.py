@@ -139,6 +139,24 @@ def verify(
     raise typer.Exit(1 if wrong else 0)
 
 
+DOCTOR_CODES = """
+Exit codes: 0 the lanes answer; 1 some do, and some never will as things are; 2 the job file is wrong; 3 none answers
+just now, try again later; 4 none answers, or there are no credentials.
+"""
+
+
+@app.command(epilog=DOCTOR_CODES)
+def doctor(job: Job, sets: Set = None, as_json: Json = False) -> None:
+    """Examine credentials, profiles and quotas, send one tiny call on each lane, and say what to do. Costs a little."""
+    with _errors(as_json):
+        from batchrun.account.doctor import doctor as examine
+        from batchrun.screen.doctor import doctor_text
+
+        told = examine(job, _overrides(sets))
+        _say(json.dumps(told) if as_json else doctor_text(told))
+    raise typer.Exit(told["exit_code"])
+
+
 @app.command()
 def sink(job: Job, sets: Set = None, as_json: Json = False) -> None:
     """Deliver to the job's sinks the parts that they lack. Exit 0 all in step, 4 a sink failed."""
@@ -210,18 +228,6 @@ def init(
 
         write_template(target)
         _say(f"wrote {target}; edit it, then: batchrun plan {target}")
-
-
-def _to_come(name: str, when: str) -> None:
-    """Refuse a command of the design by name, as the job file refuses keys."""
-
-    @app.command(name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    def refuse() -> None:
-        with _errors(as_json=False):
-            raise JobError(f"batchrun {name} is not built yet{when}")
-
-
-_to_come("doctor", " (issue «The whole model card»)")
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from batchrun.account.now import discover_now
 from batchrun.bedrock.body import converse_arguments, messages_body
 from batchrun.cells import rows_of
 from batchrun.expected import Answers
@@ -34,7 +35,7 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
 
     Raises JobError or InputError as a run would.
     """
-    ready = make_ready(job, overrides)
+    ready = make_ready(job, overrides, discover_now)
     with open_store(ready.spec) as store:
         return _plan(ready, store, show)
 
@@ -55,6 +56,7 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
             {"scope": one.scope, "source_region": one.source_region, "why": one.why} for one in ready.refused
         ],
         "quotas": _quotas(ready),
+        "discovery": ready.found.nothing_read if ready.found is not None else None,
         **_estimates(ready, sample, round(rows * sample.sendable), answers.first),
         "max_tokens": answers.record(sample.input_per_row),
         "warnings": [*ready.warnings, *_warnings(ready, source, sample)],
@@ -212,9 +214,9 @@ def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]
     if sample.unsendable:
         total = sample.unsendable + len(sample.requests)
         yield f"{sample.unsendable} of {total} sampled rows cannot be sent, such as {sample.example}"
-    blocked = [name for name, quota in ready.quotas.items() if quota.blocked]
-    if blocked:
-        yield f"blocked by a quota of 0: {', '.join(blocked)}"
+    for name, quota in ready.quotas.items():
+        if quota.blocked:
+            yield f"blocked by a quota of 0: {name}: {quota.blocked_why}"
     largest = ready.largest_quota
     holds = [request.hold for request in sample.requests]
     if holds and max(holds) > largest:

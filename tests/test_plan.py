@@ -157,7 +157,10 @@ def test_a_blocked_pool_adds_nothing(tmp_path):
     found = planned(tmp_path, routing=TWO_LANES, quota={"pools": {"us-west-2/geo": {"tokens_per_minute": 0}}})
 
     assert found["minutes"]["at_least"] == 1.68
-    assert warning(found, "blocked by a quota of 0") == "blocked by a quota of 0: us-west-2/geo"
+    assert warning(found, "blocked by a quota of 0") == (
+        "blocked by a quota of 0: us-west-2/geo: its quota is 0: tokens_per_minute "
+        '(job: quota.pools."us-west-2/geo".tokens_per_minute)'
+    )
 
 
 def test_with_every_pool_blocked_a_job_takes_for_ever(tmp_path):

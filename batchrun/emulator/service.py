@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchrun.bedrock.card import Card, load_card
-from batchrun.emulator.address import Operation, call_region, for_mantle, read_path, resolve, resolve_mantle
+from batchrun.emulator.accounts import Accounts
+from batchrun.emulator.address import (
+    BAD_IDENTIFIER,
+    Operation,
+    call_region,
+    for_mantle,
+    read_path,
+    resolve,
+    resolve_mantle,
+)
 from batchrun.emulator.answer import Answer, blocked_answer, make_answer
 from batchrun.emulator.asked import Service, read_service
 from batchrun.emulator.books import Books
@@ -58,6 +67,7 @@ class Bedrock:
         self.card = card or load_card()
         self.pools = make_pools(spec, self.card)
         self.books = Books()
+        self.accounts = Accounts(spec)
         self._chaos = Chaos(spec)
         self._model = self.card.base_model_id.removeprefix("anthropic.").rpartition("-v")[0]
 
@@ -80,12 +90,13 @@ class Bedrock:
             model_id = path.model_id or str(fields.get("model"))
             if operation == "messages" and "anthropic-version" not in call.headers:
                 raise invalid("anthropic-version: header is required")
+            account = self.accounts.of(call.headers)
             if for_mantle(path, call.headers, model_id, self.card):
                 pool_name: str | None = resolve_mantle(model_id, region, self.card)
                 if "output_config" in fields:
                     raise invalid("output_config: Extra inputs are not permitted")  # the card of mantle has none
             else:
-                pool_name = resolve(model_id, region, operation, self.card)
+                pool_name = resolve(self._copied(model_id, region, account), region, operation, self.card)
             if pool_name is None:
                 return self._count(fields)
             prompt = self._read_prompt(operation, fields)
@@ -93,7 +104,8 @@ class Bedrock:
         except RefusedError as refusal:
             self.books.refused[refusal.fault.kind] += 1
             return error_reply(refusal.fault, refusal.message, operation)
-        return self._enter(operation, prompt, service, self.pools[pool_name], outage, now_s)
+        pool = self.pools[self.accounts.pool(account, pool_name)]
+        return self._enter(operation, prompt, service, pool, outage, now_s)
 
     def finish(self, running: Running, now_s: float) -> Reply:
         """Settle a call whose time is over, and return its reply."""
@@ -145,6 +157,15 @@ class Bedrock:
             answer = blocked_answer()
         wait_s = self._latency_s(answer, directives, fault)
         return Running(operation, prompt, service, answer, pool, reservation, fault, wait_s)
+
+    def _copied(self, model_id: str, region: str, account: str) -> str:
+        """Return the inference ID that an application inference profile copies; any other ID as it is."""
+        scope = self.spec.profiles.get(model_id)
+        if scope is None:
+            return model_id
+        if model_id.split(":")[3:5] != [region, account]:
+            raise invalid(BAD_IDENTIFIER)
+        return self.card.scopes[scope].inference_id
 
     def _read_prompt(self, operation: Operation, fields: Mapping[str, Any], *, count_only: bool = False) -> Prompt:
         try:

@@ -156,7 +156,9 @@ class JobSpec(Table):
             return routing
         if model.endpoint == "mantle" and routing.scopes is not None:
             raise MisfitError("scopes", "mantle has no inference IDs, its lanes are single Regions: leave it out")
-        if model.endpoint == "runtime" and routing.scopes is None:
+        if model.endpoint == "mantle" and routing.lane:
+            raise MisfitError("lane", "mantle has no inference IDs to have profiles of: leave it out")
+        if model.endpoint == "runtime" and routing.scopes is None and not routing.lane:
             raise MisfitError("scopes", f"required, for example {SCOPES_EXAMPLE}")
         return routing
 

@@ -31,7 +31,15 @@ class Quota:
     @property
     def blocked(self) -> bool:
         """Tell whether any of the numbers is 0."""
-        return 0 in {self.tokens_per_minute, self.requests_per_minute, self.tokens_per_day}
+        return self.blocked_why is not None
+
+    @property
+    def blocked_why(self) -> str | None:
+        """Say which number is 0 and where it came from, None if none is."""
+        for key in ("tokens_per_minute", "requests_per_minute", "tokens_per_day"):
+            if getattr(self, key) == 0:
+                return f"its quota is 0: {key}" + (f" ({self.sources[key]})" if key in self.sources else "")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Pool:
         self.settled_tokens = 0.0
         self.largest_admitted = 0.0
         self.parked_until_s = inf if quota.blocked else 0.0
-        self.parked_why = "its quota is 0" if quota.blocked else ""
+        self.parked_why = quota.blocked_why or ""
         self._tokens = Mirror(quota.tokens_per_minute, metering, slack=TOKEN_SLACK, cautious=True)
         self._requests = Mirror(quota.requests_per_minute, metering, slack=0.0, cautious=False)
         self._promise: Promise | None = None

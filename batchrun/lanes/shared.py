@@ -61,6 +61,7 @@ def look_shared(pools: Iterable[Pool]) -> bool:
 def _told_alike(one: Pool, other: Pool) -> bool:
     """Tell whether two pools may be one: global ones, told the same numbers."""
     names = one.name.endswith("/global") and other.name.endswith("/global")
+    names = names and one.name.rpartition(":")[0] == other.name.rpartition(":")[0]  # of one account
     return names and one.quota.tokens_per_minute is not None and _numbers(one) == _numbers(other)
 
 

@@ -38,6 +38,7 @@ IN_FORCE = {
     'quota.pools."ap-southeast-2/geo".tokens_per_day': 7,
     "quota.global_pool": "shared",
     "retry.max_attempts": 1,
+    'quota.pools."222222222222:us-east-1/geo".tokens_per_minute': 5,
     "retry.budget": 1,
     "limits.max_in_flight": 64,
     "limits.max_cost_usd": 0.5,
@@ -52,23 +53,26 @@ IN_FORCE = {
     "aws.profile": "batch",
     "aws.role_arn": "arn:aws:iam::123456789012:role/team/batchrun",
     "aws.endpoint_url": "http://127.0.0.1:8000/{region}",
+    "aws.control_url": "http://127.0.0.1:8001",
+    "quota.discover": False,
+    "routing.lane": [
+        {"id": "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x", "scope": "us"},
+        {"id": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "source_region": "us-east-1", "profile": "b"},
+    ],
 }
 
 LATER = [
-    ("routing.lane", [{"id": "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x"}], D),
-    ("quota.discover", True, D),
     ("cache.system", True, D),
     ("cache.tools", True, D),
     ("cache.messages", True, D),
     ("cache.ttl", "1h", D),
     ("dedupe", True, D),
     ("dedupe", "force", D),
-    ("aws.control_url", "http://127.0.0.1:8001", D),
 ]
 
 HARMLESS = {
     "quota.share": 1.0,
-    "quota.discover": False,
+    "quota.discover": True,
     "model.transport": "sdk",
     "generation.keep_thinking": False,
     "cache": {"system": False, "tools": False, "messages": False, "ttl": "5m"},
