@@ -98,6 +98,9 @@ def plan(
     sets: Set = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
     show: Annotated[int, typer.Option("--show", min=0, help="Show the first N rendered requests.", metavar="N")] = 0,
+    count: Annotated[
+        bool, typer.Option("--count/--no-count", help="Have Bedrock count a sample's tokens, which is free.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Show what a job would send, where, at what cost and in what time. Sends nothing."""
@@ -105,7 +108,7 @@ def plan(
         from batchrun.planning import plan as plan_job
         from batchrun.screen.plan import plan_text
 
-        planned = plan_job(job, _overrides(sets, limit), show=show)
+        planned = plan_job(job, _overrides(sets, limit), show=show, count=count)
         _say(json.dumps(planned) if as_json else plan_text(planned))
 
 

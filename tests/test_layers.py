@@ -23,8 +23,8 @@ LAYERS = [
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
     {"engines", "assembly", "delivering"},
+    {"expected", "sample", "estimates"},
     {"api", "deliver"},
-    {"expected"},
     {"planning"},
     {"cli"},
 ]
@@ -34,8 +34,11 @@ HOMES = {
     "tqdm": {"screen.progress"},
     "typer": {"cli"},
     "aioboto3": {"bedrock.clients", "bedrock.credentials", "storage.s3.store"},
-    "aiobotocore": {"bedrock.sdk", "bedrock.clients", "bedrock.credentials", "bedrock.sockets", "storage.s3.store"},
-    "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
+    "aiobotocore": {
+        *("bedrock.sdk", "bedrock.counting", "bedrock.clients", "bedrock.credentials", "bedrock.sockets"),
+        "storage.s3.store",
+    },
+    "botocore": {"bedrock.sdk", "bedrock.counting", "bedrock.credentials", "storage.s3.store", "storage.s3.problems"},
     "jinja2": {"render", "sandbox"},
     "deltalake": {"sinks.delta"},
     "psycopg": {"sinks.postgres"},

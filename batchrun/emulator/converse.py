@@ -25,6 +25,8 @@ _FIELDS = frozenset(
         "outputConfig",
     ]
 )
+# What CountTokens takes of a Converse request; botocore's ConverseTokensRequest.
+COUNTED_FIELDS = frozenset(["messages", "system", "toolConfig", "additionalModelRequestFields"])
 _INFERENCE_FIELDS = frozenset(["maxTokens", "temperature", "topP", "stopSequences"])
 
 

@@ -17,7 +17,7 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     longest = "max_tokens_ceiling" if planned["max_tokens"]["set"] == "auto" else "max_tokens"
     yield f"{planned['job']}: {planned['rows']:,} rows from {planned['input_files']:,} files; nothing is sent by a plan"
     yield ""
-    yield f"tokens   about {tokens['input_per_row']:,.0f} in a row ({tokens['sampled_rows']} rows sampled),"
+    yield f"tokens   about {tokens['input_per_row']:,.0f} in a row ({_sampled(tokens)}),"
     yield f"         {tokens['input']:,} in together, at most {tokens['output_at_most']:,} out"
     yield f"         a call holds about {tokens['hold_per_row']:,.0f} quota tokens: its input and {_allowed(planned)}"
     for name, usd in planned["usd"].items():
@@ -25,11 +25,9 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
             f"dollars  {name}: {usd['input']:.4f} for the input, at most {usd['at_most']:.4f} with every answer at "
             f"{longest} (prices of {planned['prices_date']})"
         )
-    minutes = planned["minutes"]
-    if minutes["at_most"] is None:
-        yield "time     never: every pool is blocked"
-    else:
-        yield f"time     {_duration(minutes['at_least'])} to {_duration(minutes['at_most'])} at the quotas"
+    yield f"time     {_time(planned)}"
+    if expected := planned["expected"]:
+        yield from _expected(expected)
     yield ""
     quotas = {quota["pool"]: quota for quota in planned["quotas"]}
     yield f"{'lane':<28}{'tokens/min':>12}  {'source of the number':<32}may run in"
@@ -60,8 +58,40 @@ def _allowed(planned: Mapping[str, Any]) -> str:
     return f"max_tokens, which begins at {max_tokens['first']:,} and is learnt"
 
 
-def _duration(minutes: float) -> str:
-    for unit, size in (("days", 1440), ("hours", 60)):
+def _sampled(tokens: Mapping[str, Any]) -> str:
+    """Say what the tokens of a row rest on."""
+    rows, counted = tokens["sampled_rows"], tokens["counted_rows"]
+    if counted == rows:
+        return f"{rows} rows sampled, counted by Bedrock"
+    why = in_one_line(f": {tokens['estimated_because']}" if tokens["estimated_because"] else "")
+    return f"{rows} rows sampled, {counted} of them counted by Bedrock{why}" if rows else "no row sampled"
+
+
+def _time(planned: Mapping[str, Any]) -> str:
+    """Say how long a job takes at its quotas, without answers and with the longest."""
+    minutes = planned["minutes"]
+    if minutes["at_most"] is None:
+        return "never: every pool is blocked"
+    least, most = duration(minutes["at_least"]), duration(minutes["at_most"])
+    bound = f", bound by {planned['bound_by']}" if planned["bound_by"] else ""
+    return f"{least} at the quotas{bound}" if least == most else f"{least} to {most} at the quotas{bound}"
+
+
+def _expected(expected: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is likely."""
+    shares = {name: share for name, share in expected["shares"].items() if share >= 0.005}
+    mix = " and ".join(f"{100 * share:.0f} % {name}" for name, share in shares.items())
+    yield (
+        f"likely   {expected['output_tokens']:,} tokens out ({expected['output_per_row']:,.0f} a row, by "
+        f"{expected['from']}), ${expected['usd']:.4f}{f' ({mix})' if len(shares) > 1 else ''}, "
+        f"{'never' if expected['minutes'] is None else duration(expected['minutes'])}"
+    )
+
+
+def duration(minutes: float) -> str:
+    """Say a time as a person would: 347 days, 33.6 hours, 1.7 minutes, 12 s."""
+    for unit, size in (("years", 365 * 1440), ("days", 1440), ("hours", 60)):
         if minutes >= 2 * size:
-            return f"{minutes / size:,.1f} {unit}"
+            number = minutes / size
+            return f"{number:,.0f} {unit}" if number >= 100 else f"{number:,.1f} {unit}"
     return f"{minutes:,.1f} minutes" if minutes >= 1 else f"{60 * minutes:,.0f} s"
