@@ -20,6 +20,7 @@ from batchrun.errors import AccessError, BatchrunError, LockedError, StorageErro
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
 from batchrun.readyjob import ReadyJob, make_ready
+from batchrun.recall import known_answers
 from batchrun.records import Status
 from batchrun.runaway import MaxFailed
 from batchrun.screen.answers import Allowed
@@ -30,6 +31,7 @@ from batchrun.sinks.deliveries import Deliveries
 from batchrun.sinks.delivery import Lag, lag_lines
 from batchrun.sinks.part import FinishedParts
 from batchrun.storage.files import as_json
+from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.opening import open_store
 from batchrun.storage.output import Output
@@ -164,6 +166,7 @@ class _Run:
         opening = partial(open_output, accept_changes=self._options.accept_input_changes)
         output = await anyio.to_thread.run_sync(opening, self._ground, self._store, self._options.again)
         tally, clock, spec = self._ground.tally, self._ground.clock, self._ground.ready.spec
+        known: KnownAnswers | None = None
         deliveries = open_deliveries(spec, self._store, output.target.run_id, clock, tally.note_once)
         try:
             if output.finished:
@@ -172,7 +175,8 @@ class _Run:
             self._store.remove(SUCCESS)  # a part may have gone since it was written
             opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
             async with opened as carrier:
-                gate, pipeline = assemble(self._ground, output, carrier)
+                known = await self._known_answers(output)
+                gate, pipeline = assemble(self._ground, output, carrier, known)
                 watch = partial(self._watch, Progress(gate, output, tally, clock), gate)
                 work = Delivering(pipeline, gate, deliveries, clock, spec.limits.drain)
                 stopped = await run_locally(work, gate, clock, self._ending, watch)
@@ -182,8 +186,17 @@ class _Run:
                 self._store.remove(MANIFEST)
             raise
         finally:
+            if known is not None:
+                known.close()
             deliveries.close()
             output.close()
+
+    async def _known_answers(self, output: Output) -> KnownAnswers | None:
+        """Return what rows that ask the same are answered with, None where each is to be sent."""
+        ready = self._ground.ready
+        if not ready.spec.dedupe:
+            return None
+        return await anyio.to_thread.run_sync(known_answers, ready, self._ground.source, output)
 
     async def _watch(self, progress: Progress, gate: Gate) -> None:
         """Show progress, and end the run when its output is another run's: this machine may have slept."""

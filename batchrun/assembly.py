@@ -14,6 +14,7 @@ from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.copying import Copying
+from batchrun.dedupe import Dedupe
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
@@ -32,6 +33,7 @@ from batchrun.render import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts
+from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target
@@ -103,8 +105,10 @@ def open_output(
     return output
 
 
-def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate, Pipeline]:
-    """Return the gate and the pipeline of a run over `output`."""
+def assemble(
+    ground: Ground, output: Output, transport: Transport, known: KnownAnswers | None = None
+) -> tuple[Gate, Pipeline]:
+    """Return the gate and the pipeline of a run over `output`; with `known` answers, equal requests are sent once."""
     ready, clock, tally = ground.ready, ground.clock, ground.tally
     limits = ready.spec.limits
     columns = Columns(ready.renderer.columns, ready.kept)
@@ -119,12 +123,14 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         tally.waiting_for(bound.value if bound is not None else idle, now_s)
 
     gate = Gate(_admissions(ready, output, clock), clock, waiting_for)
+    dispatch = Dispatch(gate, transport, clock, output, tally, Random(0))
+    dedupe = Dedupe(dispatch, known, gate, clock, tally) if known is not None else None
     stations = Stations(
         backlog=backlog,
         renderer=ready.renderer,
         requests=Requests(ready.sampling, ready.card.request_bytes),
         gate=gate,
-        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0)),
+        dispatch=dedupe or dispatch,
         output=output,
         tally=tally,
         runaway=RunAway(
@@ -137,6 +143,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         copying=Copying(output, clock, ready.spec.output.flush_s, gate.close, tally.note_once),
         clock=clock,
         drain_s=limits.drain,
+        dedupe=dedupe,
     )
     return gate, Pipeline(stations)
 

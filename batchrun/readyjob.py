@@ -154,6 +154,11 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     if spec.emulator is not None:
         _check_emulator(spec, card)
     quotas, warnings = _quotas(spec, card, lanes)
+    if spec.dedupe is True and generation.temperature is None:
+        warnings.append(
+            "dedupe = true, and generation.temperature is unset, which is 1.0 at Bedrock: equal requests would have "
+            'had answers that differ, and get one of them; set it to 0, or dedupe = "force" if that is meant'
+        )
     max_tokens = min(FIRST, generation.longest) if auto else generation.longest
     return ReadyJob(
         spec=spec,

@@ -29,6 +29,8 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"  answers   {told}"
     if told := estimates_text(summary["estimates"]):
         yield f"  estimates {told}"
+    if saved := summary["dedupe"]:
+        yield f"  dedupe    {saved['rows']:,} rows had the answer of an equal request, ${saved['usd']:.6f} saved"
     if summary["lanes"]:
         yield from _lane_table(summary["lanes"])
     if summary["faults"]:
@@ -79,6 +81,7 @@ def run_summary(
         "bounded_by": tally.bounded_by(),
         "max_tokens": answers_record(allowed, tally.lengths, tally.sent_again, tally.input_errors.input_per_row),
         "estimates": tally.input_errors.record(),
+        "dedupe": {**asdict(tally.saved), "usd": round(tally.saved.usd, 9)} if tally.saved.rows else None,
         "resumed": output.found.rows,
         "emulated": output.target.emulated,
         "notes": list(tally.notes),
@@ -126,5 +129,6 @@ def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
         "bounded_by": "",
         "max_tokens": None,
         "estimates": InputErrors().record(),
+        "dedupe": None,
         "resumed": 0,
     }
