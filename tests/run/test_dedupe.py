@@ -167,6 +167,22 @@ def test_a_lost_or_damaged_file_is_made_anew(tmp_path, harm):
     assert verify(second.spec) == []
 
 
+def test_what_a_kill_took_of_the_answers_is_put_in_again(tmp_path):
+    # A kill takes the puts that were not committed; the log has their rows.
+    prompts = numbered(20) * 2
+    spec = deduped(tmp_path, prompts, output={"rows_per_part": 40}, limits={"max_cost_usd": 0.005})
+    first = rehearse(spec)
+    answered = first.summary["rows"]
+    with sqlite3.connect(database(spec)) as changing:
+        changing.execute("DELETE FROM answers WHERE row >= 3")
+    changing.close()
+    second = rehearse(deduped(tmp_path, prompts, output={"rows_per_part": 40}), first.transport)
+
+    assert (first.code, second.code) == (3, 0)
+    assert 3 < answered < 40
+    assert second.stats["paid_calls"] == 20
+
+
 def test_an_answer_that_does_not_fit_its_checksum_is_unknown(tmp_path):
     first = rehearse(deduped(tmp_path, ["Name a colour."] * 20, limits={"rows": 10}))
     told = "replace(CAST(line AS TEXT), 'emulated', 'tampered')"
