@@ -19,6 +19,7 @@ from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, BatchrunError, LockedError, StorageError
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
+from batchrun.probe import Span, probe_record, probe_spans
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.recall import known_answers
 from batchrun.records import Status
@@ -51,6 +52,7 @@ class RunOptions:
     `overrides` are `--set` arguments; `screen` is where progress goes, None for nowhere. `signals` makes SIGINT,
     SIGTERM and SIGHUP end the run in order, in the main thread only; `run` switches it on, `arun` leaves it to its
     caller. `again` are the statuses whose rows in a finished output are sent again.
+    `probe` sends about so many rows, spread over the input, and no others.
     With `accept_input_changes` a changed or missing input file is no reason to stop: results that are there stay.
     """
 
@@ -60,6 +62,7 @@ class RunOptions:
     signals: bool = False
     again: Collection[Status] = ()
     accept_input_changes: bool = False
+    probe: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,7 @@ class _Run:
         self._held = held
         self._ending = ending
         self._options = options
+        self._spans: Sequence[Span] | None = None  # what a probe may send
         self._cpu_began_s = time.process_time()
         for warning in ground.ready.warnings:
             ground.tally.note_once(warning)
@@ -165,6 +169,7 @@ class _Run:
         new = not self._store.exists(MANIFEST)
         opening = partial(open_output, accept_changes=self._options.accept_input_changes)
         output = await anyio.to_thread.run_sync(opening, self._ground, self._store, self._options.again)
+        rows = self._ground.ready.rows_wanted(self._ground.source)
         tally, clock, spec = self._ground.tally, self._ground.clock, self._ground.ready.spec
         known: KnownAnswers | None = None
         deliveries = open_deliveries(spec, self._store, output.target.run_id, clock, tally.note_once)
@@ -176,7 +181,8 @@ class _Run:
             opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
             async with opened as carrier:
                 known = await self._known_answers(output)
-                gate, pipeline = assemble(self._ground, output, carrier, known)
+                self._spans = probe_spans(output, rows, self._options.probe) if self._options.probe else None
+                gate, pipeline = assemble(self._ground, output, carrier, known, self._spans)
                 watch = partial(self._watch, Progress(gate, output, tally, clock), gate)
                 work = Delivering(pipeline, gate, deliveries, clock, spec.limits.drain)
                 stopped = await run_locally(work, gate, clock, self._ending, watch)
@@ -213,18 +219,25 @@ class _Run:
         ground, store = self._ground, self._store
         lags = deliveries.lags()
         verdict = _verdict(ground.ready, output, stopped, lags)
+        probed = None
+        if self._spans is not None:
+            probed = probe_record(ground.ready, output, ground.ready.rows_wanted(ground.source), self._spans)
+            if not output.finished and stopped is None:
+                verdict = Verdict(0, f"probed: {probed['rows']:,} rows have their results; a run sends the others")
         try:
             self._held.renew()
         except LockedError as error:
             verdict = Verdict(error.exit_code, str(error))
         ours = self._held.lost is None
-        if ours and verdict.exit_code != 0:
+        if ours and not (output.finished and verdict.exit_code == 0):
             store.remove(SUCCESS)
         ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
         pools = gate.admissions.router.pools.values() if gate is not None else ()
         if gate is not None and (shared := gate.admissions.sharing.note()):
             ground.tally.note_once(shared)
         summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
+        if probed is not None:
+            summary["probe"] = probed
         if lags:
             summary["sinks"] = [lag.record() for lag in lags]
         if not ours:
@@ -233,7 +246,7 @@ class _Run:
             self._write_summary(summary, verdict)
         progress = Progress(gate, output, ground.tally, ground.clock)
         progress.write(progress.snapshot("finished" if output.finished else "stopped"))
-        if verdict.exit_code == 0:
+        if output.finished and verdict.exit_code == 0:
             store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
         return summary
 

@@ -1,14 +1,14 @@
 """Assembly: the real parts of one start of a run, built from a job made ready."""
 
 import resource
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 
 import pyarrow as pa
 
-from batchrun.backlog import Backlog, Columns
+from batchrun.backlog import Backlog, Columns, Span
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.bedrock.transport import Transport
@@ -106,9 +106,16 @@ def open_output(
 
 
 def assemble(
-    ground: Ground, output: Output, transport: Transport, known: KnownAnswers | None = None
+    ground: Ground,
+    output: Output,
+    transport: Transport,
+    known: KnownAnswers | None = None,
+    only: Sequence[Span] | None = None,
 ) -> tuple[Gate, Pipeline]:
-    """Return the gate and the pipeline of a run over `output`; with `known` answers, equal requests are sent once."""
+    """Return the gate and the pipeline of a run over `output`.
+
+    With `known` answers, equal requests are sent once. `only` are the spans of rows that are wanted, None for all.
+    """
     ready, clock, tally = ground.ready, ground.clock, ground.tally
     limits = ready.spec.limits
     columns = Columns(ready.renderer.columns, ready.kept)
@@ -116,7 +123,7 @@ def assemble(
     def read(first_row: int, stop_row: int) -> Iterator[RowBatch]:
         return ground.source.read(columns.all, first_row, stop_row)
 
-    backlog = Backlog(read, columns, output, ready.rows_wanted(ground.source))
+    backlog = Backlog(read, columns, output, only if only is not None else [(0, ready.rows_wanted(ground.source))])
 
     def waiting_for(bound: Bound | None, now_s: float) -> None:
         idle = "input" if backlog.waiting else None

@@ -1,11 +1,12 @@
 """plan: what a job would send, where, at what cost and in what time; all that it asks of AWS is to count tokens."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from batchrun.api import RunOptions, run
 from batchrun.bedrock.body import converse_arguments
 from batchrun.estimates import LONG_DAYS, MINUTES_A_DAY, Estimates, Row, long_time
 from batchrun.expected import Answers
@@ -21,16 +22,30 @@ from batchrun.storage.store import Store
 
 
 def plan(
-    job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0, *, count: bool = True
+    job: Path | str | JobSpec,
+    overrides: Sequence[str] = (),
+    show: int = 0,
+    *,
+    count: bool = True,
+    probe: int = 0,
+    screen: TextIO | None = None,
 ) -> dict[str, Any]:
     """Return what `batchrun plan --json` prints: estimates of tokens, dollars and time, and what they rest on.
 
-    With `count`, Bedrock counts the input of a sample, which is free; otherwise nobody is called.
-    Raises JobError or InputError as a run would.
+    With `count`, Bedrock counts the input of a sample, which is free; otherwise nobody is called. `probe` sends so many
+    rows first, spread over the input, whose answers are kept as results; `screen` shows their progress.
+    Raises JobError or InputError as a run would, with `probe` all that a run raises.
     """
+    probed = run(job, RunOptions(overrides, probe=probe, screen=screen)) if probe else None
     ready = make_ready(job, overrides)
     with open_store(ready.spec) as store:
-        return _plan(ready, store, show, count=count)
+        planned = _plan(ready, store, show, count=count)
+    return planned if probed is None else {**planned, **_probe(probed)}
+
+
+def _probe(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a probe adds to a plan: how it ended as a run ends, and what it found."""
+    return {name: summary.get(name) for name in ("exit_code", "reason", "probe")}
 
 
 def _plan(ready: ReadyJob, store: Store, show: int, *, count: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ LAYERS = [
     {"backlog", "dispatch", "dedupe", "syncing", "copying"},
     {"pipeline"},
     {"engines", "recall", "assembly", "delivering"},
-    {"expected", "sample", "estimates"},
+    {"expected", "sample", "estimates", "probe"},
     {"api", "deliver"},
     {"planning"},
     {"cli"},

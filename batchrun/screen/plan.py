@@ -15,7 +15,8 @@ def plan_text(planned: Mapping[str, Any]) -> str:
 def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     tokens = planned["tokens"]
     longest = "max_tokens_ceiling" if planned["max_tokens"]["set"] == "auto" else "max_tokens"
-    yield f"{planned['job']}: {planned['rows']:,} rows from {planned['input_files']:,} files; nothing is sent by a plan"
+    sent = "nothing is sent by a plan" if "probe" not in planned else in_one_line(planned["reason"])
+    yield f"{planned['job']}: {planned['rows']:,} rows from {planned['input_files']:,} files; {sent}"
     yield ""
     yield f"tokens   about {tokens['input_per_row']:,.0f} in a row ({_sampled(tokens)}),"
     yield f"         {tokens['input']:,} in together, at most {tokens['output_at_most']:,} out"
@@ -28,6 +29,8 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     yield f"time     {_time(planned)}"
     if expected := planned["expected"]:
         yield from _expected(expected)
+    if probe := planned.get("probe"):
+        yield from _probe(probe)
     yield ""
     quotas = {quota["pool"]: quota for quota in planned["quotas"]}
     yield f"{'lane':<28}{'tokens/min':>12}  {'source of the number':<32}may run in"
@@ -86,6 +89,24 @@ def _expected(expected: Mapping[str, Any]) -> Iterator[str]:
         f"{expected['from']}), ${expected['usd']:.4f}{f' ({mix})' if len(shares) > 1 else ''}, "
         f"{'never' if expected['minutes'] is None else duration(expected['minutes'])}"
     )
+
+
+def _probe(probe: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a probe found, and how sure that is."""
+    forecast = probe["forecast"]
+    if forecast is None:
+        yield "probe    no row has a result"
+        return
+    sure = ""
+    if forecast["usd_low"] is not None:
+        half = (forecast["usd_high"] - forecast["usd"]) / forecast["usd"] if forecast["usd"] else 0.0
+        sure = f" ± {100 * half:.1f} % (${forecast['usd_low']:.4f} to ${forecast['usd_high']:.4f} in 95 of 100 cases)"
+    yield (
+        f"probe    {probe['rows']:,} rows for ${probe['usd']:.4f}, {forecast['output_per_row']:,.0f} tokens out a row; "
+        f"the whole job: ${forecast['usd']:.4f}{sure}"
+    )
+    if forecast["rows_for_goal"] is not None:
+        yield f"         to come within 5 %, probe about {forecast['rows_for_goal']:,} rows; those sent already count"
 
 
 def duration(minutes: float) -> str:
