@@ -17,6 +17,8 @@ from batchrun.clock import Clock
 from batchrun.delivering import Delivering, in_step, open_deliveries
 from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, BatchrunError, LockedError, StorageError
+from batchrun.estimates import too_long
+from batchrun.hindsight import earlier_forecast, hindsight
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
 from batchrun.probe import Span, probe_record, probe_spans
@@ -25,7 +27,7 @@ from batchrun.recall import known_answers
 from batchrun.records import Status
 from batchrun.runaway import MaxFailed
 from batchrun.screen.answers import Allowed
-from batchrun.screen.progress import Progress
+from batchrun.screen.progress import Progress, say
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
 from batchrun.sinks.deliveries import Deliveries
@@ -161,6 +163,7 @@ class _Run:
         self._ending = ending
         self._options = options
         self._spans: Sequence[Span] | None = None  # what a probe may send
+        self._forecast: dict[str, Any] | None = None  # of a probe before
         self._cpu_began_s = time.process_time()
         for warning in ground.ready.warnings:
             ground.tally.note_once(warning)
@@ -169,6 +172,7 @@ class _Run:
         new = not self._store.exists(MANIFEST)
         opening = partial(open_output, accept_changes=self._options.accept_input_changes)
         output = await anyio.to_thread.run_sync(opening, self._ground, self._store, self._options.again)
+        self._forecast = await anyio.to_thread.run_sync(earlier_forecast, self._store)
         rows = self._ground.ready.rows_wanted(self._ground.source)
         tally, clock, spec = self._ground.tally, self._ground.clock, self._ground.ready.spec
         known: KnownAnswers | None = None
@@ -183,6 +187,9 @@ class _Run:
                 known = await self._known_answers(output)
                 self._spans = probe_spans(output, rows, self._options.probe) if self._options.probe else None
                 gate, pipeline = assemble(self._ground, output, carrier, known, self._spans)
+                if long := too_long(self._ground.ready, rows - output.totals.rows):
+                    tally.note_once(long)
+                    say(self._options.screen, f"batchrun: {long}")
                 watch = partial(self._watch, Progress(gate, output, tally, clock), gate)
                 work = Delivering(pipeline, gate, deliveries, clock, spec.limits.drain)
                 stopped = await run_locally(work, gate, clock, self._ending, watch)
@@ -236,8 +243,15 @@ class _Run:
         if gate is not None and (shared := gate.admissions.sharing.note()):
             ground.tally.note_once(shared)
         summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
+        forecast = self._forecast
         if probed is not None:
             summary["probe"] = probed
+            if probed["forecast"] is not None and not output.finished:
+                of_rows = probed["rows_left"] + output.totals.rows
+                forecast = {"rows": probed["rows"], "of_rows": of_rows, **probed["forecast"]}
+        summary["forecast"] = forecast
+        if output.finished and gate is not None:
+            summary["plan"] = hindsight(ground.ready, ground.source, output.totals, forecast)
         if lags:
             summary["sinks"] = [lag.record() for lag in lags]
         if not ours:

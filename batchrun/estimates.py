@@ -124,6 +124,15 @@ def _rows_per_minute(quota: Quota, charge: float) -> tuple[float, str]:
     return known.get(tightest, inf), tightest
 
 
+def too_long(ready: ReadyJob, rows: int) -> str | None:
+    """Return a word on rows that take longer than anybody would wait, whatever their length; None if they need not."""
+    estimates = Estimates(ready, rows, Row(1.0))
+    minutes = estimates.minutes()["at_least"] or 0.0
+    if minutes < LONG_DAYS * MINUTES_A_DAY:
+        return None
+    return long_time(minutes / MINUTES_A_DAY, estimates.bound_by(), ready.quotas)
+
+
 def long_time(days: float, bound_by: str | None, quotas: Mapping[str, Quota]) -> str:
     """Say that a job takes absurdly long, what keeps it, and what to do."""
     numbers = [getattr(quota, bound_by) or 0 for quota in quotas.values()] if bound_by else []

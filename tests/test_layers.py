@@ -23,7 +23,7 @@ LAYERS = [
     {"backlog", "dispatch", "dedupe", "syncing", "copying"},
     {"pipeline"},
     {"engines", "recall", "assembly", "delivering"},
-    {"expected", "sample", "estimates", "probe"},
+    {"expected", "sample", "estimates", "probe", "hindsight"},
     {"api", "deliver"},
     {"planning"},
     {"cli"},
