@@ -1,5 +1,6 @@
 """Assembly: the real parts of one start of a run, built from a job made ready."""
 
+import json
 import resource
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,8 +11,11 @@ import pyarrow as pa
 
 from batchrun.backlog import Backlog, Columns, Span
 from batchrun.bedrock.credentials import Access
-from batchrun.bedrock.sdk import SdkTransport, Wire
+from batchrun.bedrock.doors import door_of
+from batchrun.bedrock.http import HttpTransport
+from batchrun.bedrock.sdk import SdkTransport
 from batchrun.bedrock.transport import Transport
+from batchrun.bedrock.wire import Wire
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dedupe import Dedupe
@@ -27,9 +31,10 @@ from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.pipeline import Pipeline, Stations
+from batchrun.reading import Reading
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Status
-from batchrun.render import Requests
+from batchrun.requesting import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts
@@ -40,7 +45,7 @@ from batchrun.storage.parts import Target
 from batchrun.storage.ranges import Ranges
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import RowBatch, Source
-from batchrun.storage.store import MANIFEST, Store
+from batchrun.storage.store import MANIFEST, STATUS, Store
 from batchrun.storage.takeover import Claim, take_over
 from batchrun.syncing import Syncing
 
@@ -71,7 +76,8 @@ def open_output(
     """
     ready, source = ground.ready, ground.source
     kept = pa.schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
-    schema = result_schema(list(kept))
+    extras = ready.extras
+    schema = result_schema(list(kept), extras.fields)
     claim = Claim(
         job=ready.spec.name,
         identity=ready.identity(),
@@ -81,28 +87,50 @@ def open_output(
         rows_per_part=ready.spec.output.rows_per_part,
         regions=ready.regions,
         accept_changes=accept_changes,
+        extras=pa.schema(extras.fields) if extras.fields else None,
     )
+    old = read_manifest(store) if store.exists(MANIFEST) else None
     if again:
-        refuse_unfinished(store, claim.rows, claim.rows_per_part)
-    if store.exists(MANIFEST):
-        ready.check_recorded_regions(read_manifest(store).regions)
-    manifest = take_over(store, claim)
+        refuse_unfinished(store, old, claim)
+    if old is not None:
+        ready.check_recorded_regions(old.regions)
+    manifest = take_over(store, old, claim)
     store.adopt(manifest.run_id)
     store.clear_tmp()
     store.fetch_logs()
-    target = Target(store, schema, manifest.run_id, manifest.emulated)
+    target = Target(store, schema, manifest.run_id, manifest.emulated, extras)
     ranges = Ranges(manifest.stretches, claim.rows_per_part)
     if again:
         rows = reopen_parts(store, ranges, manifest.run_id, again)
         ground.tally.note_once(f"{rows} rows are sent again: those that were {', '.join(sorted(again))}")
     output = Output(target, ranges, kept)
-    if output.found.torn_lines:
-        ground.tally.note_once(f"{output.found.torn_lines} torn lines of the log were dropped")
-    if output.found.in_flight:
-        ground.tally.note_once(
-            f"{output.found.in_flight} rows were in flight when the last run was killed: they may be paid twice"
-        )
+    for note in _found(store, output):
+        ground.tally.note_once(note)
     return output
+
+
+def _found(store: Store, output: Output) -> Iterator[str]:
+    """Yield what a person should know of what an earlier run left."""
+    found = output.found
+    if found.torn_lines:
+        yield f"{found.torn_lines} torn lines of the log were dropped"
+    if found.in_flight:
+        yield f"{found.in_flight} rows were in flight when the last run was killed: they may be paid twice"
+    gone = _rows_before(store, output.target.run_id) - found.rows - found.again
+    if gone > 0:
+        yield (
+            f"{gone:,} results that an earlier run had are gone, by a power cut or because files of {store.name} were "
+            "removed: their rows are sent again and paid for twice"
+        )
+
+
+def _rows_before(store: Store, run_id: str) -> int:
+    """Return how many rows the last run said it had; 0 where it said nothing."""
+    try:
+        told = json.loads(store.read(STATUS))
+        return int(told["rows"]) if told["run_id"] == run_id else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def assemble(
@@ -130,7 +158,7 @@ def assemble(
         tally.waiting_for(bound.value if bound is not None else idle, now_s)
 
     gate = Gate(_admissions(ready, output, clock), clock, waiting_for)
-    dispatch = Dispatch(gate, transport, clock, output, tally, Random(0))
+    dispatch = Dispatch(gate, transport, clock, output, tally, Random(0), _reading(ready))
     dedupe = Dedupe(dispatch, known, gate, clock, tally) if known is not None else None
     stations = Stations(
         backlog=backlog,
@@ -161,23 +189,31 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
     aws = ready.spec.aws
     regions = {lane.source_region for lane in ready.lanes}
     largest = replace(ready.sampling, max_tokens=ready.longest_answer)
-    wire = Wire(ready.spec.model.api, largest, connections=max(1, _connections(ready) // len(regions)))
+    connections = max(1, _connections(ready) // len(regions))
+    wire = Wire(ready.spec.model.api, largest, connections, service=ready.service)
     if aws.endpoint_url != EMULATOR:
-        async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
+        async with _carrier(ready, Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
             yield transport
         return
     from batchrun.emulator.server import serve  # only a run on the emulator needs an HTTP server
 
     async with serve(ready.spec.emulator or EmulatorSpec(), card=ready.card) as emulator:
         access = Access(endpoint_url=f"{emulator.url}/{{region}}")
-        async with SdkTransport(access, wire) as transport:
+        async with _carrier(ready, access, wire) as transport:
             yield transport
+
+
+def _carrier(ready: ReadyJob, access: Access, wire: Wire) -> SdkTransport | HttpTransport:
+    model = ready.spec.model
+    if model.carrier == "sdk":
+        return SdkTransport(access, wire)
+    return HttpTransport(access, wire, door_of(ready.card, model.api, model.endpoint))
 
 
 def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     spec, totals = ready.spec, output.totals
     metering = Metering(
-        day_ends_at_s=clock.now_s() + clock.seconds_to_midnight(), skew_s=SKEW_S, burndown=ready.card.output_burndown
+        day_ends_at_s=clock.now_s() + clock.seconds_to_midnight(), skew_s=SKEW_S, burndown=ready.output_burndown
     )
     pools = {name: Pool(name, quota, metering) for name, quota in ready.quotas.items()}
     fixed = spec.limits.max_in_flight
@@ -193,14 +229,29 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
         max_tokens=_max_tokens(ready, output),
     )
     router = Router(ready.lanes, pools, price_order(ready.prices))
-    return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight)
+    return Admissions(router, budgets, ready.prices, ready.output_burndown, clock.seconds_to_midnight)
+
+
+def _reading(ready: ReadyJob) -> Reading:
+    generation = ready.spec.generation
+    if generation.schema_ is None:
+        return Reading(keep_thinking=generation.keep_thinking)
+    from batchrun.structured.judge import SchemaJudge  # jsonschema is an extra, and slow to import
+
+    return Reading(SchemaJudge(generation.schema_), generation.keep_thinking)
 
 
 def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:
     """Return what learns max_tokens where the job asks for it, with what earlier starts have seen."""
     if not ready.learns_max_tokens:
         return None
-    return MaxTokens(ready.longest_answer, ready.card.output_burndown, ready.largest_quota, output.latest_lengths())
+    return MaxTokens(
+        ready.longest_answer,
+        ready.output_burndown,
+        ready.largest_quota,
+        output.latest_lengths(),
+        reasoning=ready.spec.generation.thinking_budget_tokens or 0,
+    )
 
 
 def _connections(ready: ReadyJob) -> int:

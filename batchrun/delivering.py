@@ -46,9 +46,12 @@ class Delivering:
             async with anyio.create_task_group() as beside:
                 beside.start_soon(self._deliveries.run)
                 stopped = await self._pipeline.run()
-                self._deliveries.finish()
+                if stopped is None:
+                    self._deliveries.finish()
+                else:
+                    self._deliveries.stop()
             side.cancel_scope.cancel()
-        return stopped
+        return stopped if stopped is not None else self._gate.closed_by  # a deadline may come after the rows
 
     def hurry(self) -> None:
         """Stop at once."""

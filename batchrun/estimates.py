@@ -43,8 +43,8 @@ class Estimates:
         }
 
     def minutes(self) -> dict[str, float | None]:
-        """Return the time at the quotas, without answers and with all of them at max_tokens; None = never."""
-        burndown = self.ready.card.output_burndown
+        """Return the time at the quotas, with no answers and with the longest; None = never, or unknown."""
+        burndown = self.ready.output_burndown
         return {
             "at_least": self._minutes(self.row.input),
             "at_most": self._minutes(self.row.input + burndown * self.ready.longest_answer),
@@ -56,7 +56,7 @@ class Estimates:
             return None
         mean = Usage(input=round(1e6 * self.row.input), output=round(1e6 * self.row.output))
         usd_per_row = {name: dollars(mean, self.ready.prices[name]) / 1e6 for name in self._classes()}
-        charge = self.row.input + self.ready.card.output_burndown * self.row.output
+        charge = self.row.input + self.ready.output_burndown * self.row.output
         shares = self.shares(charge)
         return {
             "from": known_from,
@@ -91,25 +91,27 @@ class Estimates:
         return {name: rates[name] / total for name in open_classes}
 
     def bound_by(self) -> str | None:
-        """Name the key of the quota that makes the job take so long, where most pools are bound by it."""
+        """Name the key of the quota that makes the job take so long, in most pools; None where none is known."""
         open_quotas = [quota for quota in self.ready.quotas.values() if not quota.blocked]
         if not open_quotas or not self.rows:
             return None
-        charge = self.row.input + self.ready.card.output_burndown * (self.row.output or 0.0)
+        charge = self.row.input + self.ready.output_burndown * (self.row.output or 0.0)
         named = [_rows_per_minute(quota, max(charge, 1.0))[1] for quota in open_quotas]
-        return max(sorted(set(named)), key=named.count)
+        return max(sorted(set(named)), key=named.count) or None
 
     def _classes(self) -> list[str]:
         return sorted({lane.price_class for lane in self.ready.lanes})
 
     def _minutes(self, charge: float) -> float | None:
-        """Return how long the rows take at `charge` quota tokens each; None if every pool is blocked."""
+        """Return how long the rows take at `charge` quota tokens each.
+
+        None if every pool is blocked, or if one has no number that is known.
+        """
         open_quotas = [quota for quota in self.ready.quotas.values() if not quota.blocked]
-        if not open_quotas:
-            return None
         if not self.rows or not charge:
-            return 0.0
-        return round(self.rows / sum(_rows_per_minute(quota, charge)[0] for quota in open_quotas), 2)
+            return 0.0 if open_quotas else None
+        rate = sum(_rows_per_minute(quota, charge)[0] for quota in open_quotas)
+        return round(self.rows / rate, 2) if 0 < rate < inf else None
 
 
 def _rows_per_minute(quota: Quota, charge: float) -> tuple[float, str]:

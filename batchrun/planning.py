@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from batchrun.api import RunOptions, run
-from batchrun.bedrock.body import converse_arguments
+from batchrun.bedrock.body import converse_arguments, messages_body
 from batchrun.estimates import LONG_DAYS, MINUTES_A_DAY, Estimates, Row, long_time
 from batchrun.expected import Answers
 from batchrun.jobspec import JobSpec
@@ -50,7 +50,8 @@ def _probe(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plan(ready: ReadyJob, store: Store, show: int, *, count: bool) -> dict[str, Any]:
     source = ready.scan_input(store)
-    result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
+    kept = [source.schema.field(name) for name in ready.kept if name in source.schema.names]
+    result_schema(kept, ready.extras.fields)
     rows = ready.rows_wanted(source)
     sample = take_sample(ready, source, rows, count=count)
     answers = Answers.expected(ready, store)
@@ -96,12 +97,27 @@ def _long(estimates: Estimates) -> Iterator[str]:
         yield long_time(minutes / MINUTES_A_DAY, estimates.bound_by(), estimates.ready.quotas)
 
 
-def _shown(ready: ReadyJob, request: Request) -> dict[str, Any]:
+def _shown(ready: ReadyJob, request: Request) -> Any:
     """Return a request as the job's API takes it."""
     if ready.spec.model.api == "converse":
-        return converse_arguments(request.prompt, ready.sampling)
-    body: dict[str, Any] = json.loads(request.body)
-    return body
+        return _showable({**converse_arguments(request.prompt, ready.sampling), **ready.service.converse_arguments})
+    as_sent = request.body
+    if ready.spec.model.api == "messages":
+        as_sent = messages_body(ready.lanes[0].inference_id, as_sent)
+    return _showable(json.loads(as_sent))
+
+
+def _showable(value: Any) -> Any:
+    """Copy a request with images by their size alone."""
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
+    if isinstance(value, Mapping):
+        hidden = value.get("type") == "base64" and isinstance(value.get("data"), str)
+        return {
+            key: f"({len(one)} characters of base64)" if hidden and key == "data" else _showable(one)
+            for key, one in value.items()
+        }
+    return [_showable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _quotas(ready: ReadyJob) -> list[dict[str, Any]]:
@@ -126,17 +142,17 @@ def _warnings(ready: ReadyJob, source: Source, sample: Sample) -> Iterator[str]:
     blocked = [name for name, quota in ready.quotas.items() if quota.blocked]
     if blocked:
         yield f"blocked by a quota of 0: {', '.join(blocked)}"
-    largest = max((quota.tokens_per_minute or 0 for quota in ready.quotas.values()), default=0)
+    largest = ready.largest_quota
     holds = [request.hold for request in sample.requests]
     if holds and max(holds) > largest:
         yield (
             f"a row holds up to {max(holds):,} quota tokens (input + max_tokens), above the largest quota of "
             f"{largest:,.0f} a minute: such rows are tried on idle pools only, and end unsendable if refused there"
         )
-    most = ready.card.output_burndown * max(holds, default=0)
+    most = ready.output_burndown * max(holds, default=0)
     if ready.spec.quota.share < 1 and largest < most:
         yield (
-            f"quota.share: a row may settle at {most:,} quota tokens ({ready.card.output_burndown} × its hold), above "
+            f"quota.share: a row may settle at {most:,} quota tokens ({ready.output_burndown} × its hold), above "
             f"the largest share of {largest:,.0f} a minute: such rows go one a minute; lower generation.max_tokens"
         )
     if ready.spec.input.id is not None and source.rows:

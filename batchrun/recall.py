@@ -1,15 +1,17 @@
 """Known answers brought in step with logs and parts at a start: what a kill took of them, or all of them anew."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate
+from typing import Any
 
 from batchrun.bedrock.body import digest_of
 from batchrun.cells import rows_of
 from batchrun.dedupe import shareable
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Outcome
-from batchrun.render import Requests, RowError
+from batchrun.render import RowError
+from batchrun.requesting import Requests
 from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
@@ -71,10 +73,14 @@ def _take_in(ready: ReadyJob, source: Source, answers: KnownAnswers, of: Range, 
             # A row that was answered can be rendered; if not, by a newer Jinja, say, nobody shares its answer.
             with suppress(RowError):
                 if not isinstance(cells, str):
-                    answers.put(digest_of(requests.request(row, ready.renderer.prompt(cells))), outcome)
+                    answers.put(_digest(ready, requests, row, cells), outcome)
             outcome = next(outcomes, None)
             if outcome is None:
                 return
+
+
+def _digest(ready: ReadyJob, requests: Requests, row: int, cells: Mapping[str, Any]) -> bytes:
+    return digest_of(requests.request(row, ready.renderer.prompt(cells, ready.renderer.images(cells))))
 
 
 def _changed(output: Output) -> list[Span]:

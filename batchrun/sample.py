@@ -15,7 +15,8 @@ from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Request
-from batchrun.render import FRAME_TOKENS, Requests, RowError
+from batchrun.render import RowError
+from batchrun.requesting import FRAME_TOKENS, Requests
 from batchrun.storage.source import Source
 
 SAMPLE_ROWS = 500  # rendered to estimate tokens: evenly spread stretches of the input
@@ -95,7 +96,7 @@ def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) ->
             try:
                 if isinstance(cells, str):
                     raise RowError(cells)
-                yield requests.request(row, ready.renderer.prompt(cells))
+                yield requests.request(row, ready.renderer.prompt(cells, ready.renderer.images(cells)))
             except RowError as error:
                 yield f"row {row}: {error}"
 

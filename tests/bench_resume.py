@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchrun.storage.s3 import Bucket, S3Options, Store
+from batchrun.storage.s3 import Bucket, Connection, S3Options
 from batchrun.storage.source import SourceFile, scan
 from tests.process.runs import ENVIRONMENT, emulator, stats
 from tests.services import seaweed
@@ -56,7 +56,7 @@ def _over_objects(folder: Path, url: str, objects: int) -> None:
     (server := folder / "server").mkdir()
     with seaweed(server) as found:
         os.environ.update(found.environment)
-        with Store(S3Options(found.endpoint)) as store:
+        with Connection(S3Options(found.endpoint)) as store:
             bucket = Bucket(store, found.bucket)
             sink = pa.BufferOutputStream()
             pq.write_table(pa.table({"text": ["Name a colour. [[output_tokens=2]]"]}), sink)

@@ -4,17 +4,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 import aiohttp
 import anyio
 from aiobotocore.config import AioConfig
 from botocore import exceptions as sdk_errors
 
-from batchrun.bedrock.clients import Clients, Endpoint
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
 from batchrun.bedrock.faults import Action, classify
 from batchrun.errors import AccessError
 from batchrun.redaction import without_credentials
+
+if TYPE_CHECKING:
+    from types_aiobotocore_bedrock_runtime import BedrockRuntimeClient
 
 AT_ONCE = 4  # calls: the account's other users of CountTokens matter more than a plan
 PATIENCE_S = 5.0  # to find credentials, and again to count; what is counted by then is a sample too
@@ -57,8 +60,7 @@ async def count_tokens(counting: Counting, bodies: Sequence[bytes]) -> Counted:
 
 
 async def _count(counting: Counting, bodies: Sequence[bytes], counted: Counted, scope: anyio.CancelScope) -> None:
-    access = counting.access
-    keys = stand_in_keys(access, os.environ)
+    access, keys = counting.access, stand_in_keys(counting.access, os.environ)
     config = AioConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=AT_ONCE,
@@ -66,32 +68,34 @@ async def _count(counting: Counting, bodies: Sequence[bytes], counted: Counted, 
         read_timeout=counting.patience_s,
         proxies={} if access.endpoint_url is not None else None,  # an endpoint of one's own is on this machine
     )
-    endpoint = Endpoint(access.endpoint_url, keys.get("aws_access_key_id"), keys.get("aws_secret_access_key"))
-    clients = Clients(await new_session(access), config, endpoint)
+    session = await new_session(access)
     places = list(range(len(bodies)))
     Random(0).shuffle(places)  # what is counted before the time is over should be as mixed as the whole
-    try:
-        async with clients.calling(counting.source_region):  # opening one takes a while, and asks nothing of AWS
-            scope.deadline = anyio.current_time() + counting.patience_s
+    async with session.client(
+        "bedrock-runtime",
+        region_name=counting.source_region,
+        endpoint_url=access.endpoint_at(counting.source_region),
+        config=config,
+        aws_access_key_id=keys.access_key if keys is not None else None,
+        aws_secret_access_key=keys.secret_key if keys is not None else None,
+    ) as client:
+        scope.deadline = anyio.current_time() + counting.patience_s  # opening a client takes a while, and asks nothing
         async with anyio.create_task_group() as tasks:
             for _ in range(AT_ONCE):
-                tasks.start_soon(_work, counting, clients, bodies, places, counted)
-    finally:
-        await clients.close()
+                tasks.start_soon(_work, counting, client, bodies, places, counted)
 
 
 async def _work(
-    counting: Counting, clients: Clients, bodies: Sequence[bytes], places: list[int], counted: Counted
+    counting: Counting, client: "BedrockRuntimeClient", bodies: Sequence[bytes], places: list[int], counted: Counted
 ) -> None:
     """Count one body after the other; after a throttle wait, longer each time."""
     wait_s = FIRST_WAIT_S
     while places and counted.why_not is None:
         place = places.pop()
         try:
-            async with clients.calling(counting.source_region) as client:
-                answer = await client.count_tokens(
-                    modelId=counting.model_id, input={"invokeModel": {"body": bodies[place]}}
-                )
+            answer = await client.count_tokens(
+                modelId=counting.model_id, input={"invokeModel": {"body": bodies[place]}}
+            )
             counted.tokens[place] = int(answer["inputTokens"])
         except sdk_errors.ClientError as error:
             if _passes(error.response):

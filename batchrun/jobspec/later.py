@@ -34,22 +34,8 @@ class Later:
 
 
 LATER = (
-    Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
-    Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
-    Later("generation.thinking_budget_tokens", WHOLE_CARD, "reasoning"),
-    Later("generation.keep_thinking", WHOLE_CARD, "reasoning", (False,)),
-    Later("generation.schema", WHOLE_CARD, "structured output"),
-    Later("generation.schema_file", WHOLE_CARD, "structured output"),
-    Later("model.api", WHOLE_CARD, "the Messages API", value=lambda value: value == "messages"),
-    Later("model.endpoint", WHOLE_CARD, "the mantle endpoint", value=lambda value: value == "mantle"),
-    Later("model.transport", WHOLE_CARD, "a transport other than the SDK", ("sdk",)),
-    Later("model.service_tier", WHOLE_CARD, "a service tier"),
-    Later("model.guardrail_id", WHOLE_CARD, "a guardrail"),
-    Later("model.guardrail_version", WHOLE_CARD, "a guardrail"),
-    Later("model.request_metadata", WHOLE_CARD, "request metadata", ({},)),
     Later("routing.lane", WHOLE_CARD, "a lane of one's own", ([],)),
     Later("quota.discover", WHOLE_CARD, "reading quotas from AWS", (False,)),
-    Later("quota.pools.*/mantle", WHOLE_CARD, "the mantle endpoint"),
     Later("cache.system", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.tools", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.messages", WHOLE_CARD, "prompt caching", (False,)),

@@ -19,16 +19,17 @@ from pydantic import (
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
 from batchrun.jobspec.endpoint import EMULATOR
+from batchrun.jobspec.generation import Generation
 from batchrun.jobspec.keys import Key, keys_of
 from batchrun.jobspec.later import LATER, take_later
 from batchrun.jobspec.paths import overlap
 from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
 from batchrun.jobspec.refusal import MisfitError, problems_of
-from batchrun.jobspec.running import Aws, Limits, Quota, Retry, Routing
+from batchrun.jobspec.running import SCOPES_EXAMPLE, Aws, Limits, Quota, Retry, Routing
 from batchrun.jobspec.sinks import SinkTable, check_sinks
 from batchrun.jobspec.values import Table
-from batchrun.jobspec.work import Generation, Input, Model, Output, Prompt
+from batchrun.jobspec.work import Input, Model, Output, Prompt
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names files on any system, hides none
 
@@ -62,7 +63,7 @@ class JobSpec(Table):
     prompt: Prompt
     generation: Generation
     model: Model = Model()
-    routing: Routing
+    routing: Routing = Field(default=Routing(), validate_default=True)
     quota: Quota = Quota()
     retry: Retry = Retry()
     limits: Limits = Limits()
@@ -129,6 +130,35 @@ class JobSpec(Table):
             )
         return dedupe
 
+    @field_validator("generation")
+    @classmethod
+    def _goes_with_the_prompt(cls, generation: Generation, info: ValidationInfo) -> Generation:
+        prompt: Prompt | None = info.data.get("prompt")
+        if prompt is not None and prompt.tools and generation.schema_ is not None:
+            raise MisfitError("schema", "goes without prompt.tools: an answer is a tool call or fits the schema")
+        if prompt is None or prompt.prefill is None:
+            return generation
+        if generation.schema_ is not None:
+            raise MisfitError("schema", "goes without prompt.prefill: the schema begins the answer")
+        if generation.thinking_budget_tokens is not None:
+            raise MisfitError("thinking_budget_tokens", "goes without prompt.prefill: reasoning begins the answer")
+        return generation
+
+    @field_validator("model")
+    @classmethod
+    def _can_carry_it(cls, model: Model, info: ValidationInfo) -> Model:
+        generation: Generation | None = info.data.get("generation")
+        as_tool = "Converse" if model.api == "converse" else "mantle" if model.endpoint == "mantle" else None
+        if generation is None or as_tool is None or generation.schema_ is None:
+            return model
+        if generation.thinking_budget_tokens is not None:
+            raise MisfitError(
+                "api",
+                f"cannot carry generation.schema with thinking_budget_tokens: {as_tool} gets the schema as a forced "
+                'tool, and the model does not reason before one; use api = "invoke"',
+            )
+        return model
+
     @field_validator("output")
     @classmethod
     def _lies_outside_the_input(cls, output: Output, info: ValidationInfo) -> Output:
@@ -148,6 +178,18 @@ class JobSpec(Table):
                     whose = "output" if taken[0] in written else "input"
                     raise MisfitError(f"[{place}]", f"{sink.label}: must not be, hold or lie in the {whose} {taken[0]}")
         return sinks
+
+    @field_validator("routing")
+    @classmethod
+    def _has_scopes_where_there_are_inference_ids(cls, routing: Routing, info: ValidationInfo) -> Routing:
+        model = info.data.get("model")
+        if model is None:
+            return routing
+        if model.endpoint == "mantle" and routing.scopes is not None:
+            raise MisfitError("scopes", "mantle has no inference IDs, its lanes are single Regions: leave it out")
+        if model.endpoint == "runtime" and routing.scopes is None:
+            raise MisfitError("scopes", f"required, for example {SCOPES_EXAMPLE}")
+        return routing
 
     @field_validator("emulator")
     @classmethod

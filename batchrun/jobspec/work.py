@@ -4,22 +4,22 @@ A rule that joins two keys of a table stands at the later one, so that it is rep
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
 from batchrun.jobspec.paths import resolved, text_of
 from batchrun.jobspec.places import Place, StorageOptions, an_input
+from batchrun.jobspec.tools import Tool
 from batchrun.jobspec.values import (
-    LARGEST,
-    Count,
     FilePath,
     Name,
     Names,
     Table,
     Text,
-    Texts,
+    as_tuple,
     base_of,
     each_once,
     with_content,
@@ -31,8 +31,6 @@ RESULT_COLUMNS = (
     *("endpoint", "inference_id", "source_region", "service_tier", "attempts", "latency_s"),
     *("request_id", "error_code", "error_message", "finished_at"),
 )  # what every result has of its own: the contract, output folder
-MOST_STOP_SEQUENCES = 8_191  # Anthropic API reference
-AUTO = "auto"
 MOST_ROWS_PER_PART = 1_000_000  # a guess: a part is held up by its slowest row, and a million of them is no part
 
 
@@ -74,6 +72,12 @@ class Input(Table):
         return keep
 
 
+def differently_named(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """Refuse two tools of one name."""
+    each_once(tuple(tool.name for tool in tools))
+    return tools
+
+
 class Prompt(Table):
     """What is sent for a row. `system` and `user` hold the text, also when the job file names a file."""
 
@@ -93,6 +97,12 @@ class Prompt(Table):
         description='user prompt: Jinja2 over the row\'s columns, also row["a b"]; a null is an error of its row',
     )
     prefill: Text | None = Field(default=None, description="start of the answer, which goes on where it ends")
+    images: Names = Field(
+        default=(), description="columns of images: bytes, or paths and s3:// URLs; a list gives several"
+    )
+    tools: Annotated[tuple[Tool, ...], AfterValidator(differently_named), BeforeValidator(as_tuple)] = Field(
+        default=(), description="tools that the model may ask for: name, description, input_schema; none is run"
+    )
 
     @field_validator("system_file", "user_file")
     @classmethod
@@ -131,67 +141,35 @@ class Prompt(Table):
         return text
 
 
-def a_length_or_auto(value: object) -> object:
-    """Read "auto" or a number of tokens."""
-    if value == AUTO:
-        return value
-    if type(value) is not int:
-        words = isinstance(value, str)
-        quoted_number = isinstance(value, str) and value.strip().isdecimal()
-        what_else = ", without quotes" if quoted_number else f' or "{AUTO}"' if words else ""
-        raise ValueError(f"must be a whole number{what_else}")
-    if value < 1:
-        raise ValueError("must be ≥ 1")
-    if value > LARGEST:
-        raise ValueError(f"must be ≤ {LARGEST}")
+GUARDRAIL = re.compile(r"[a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+")
+GUARDRAIL_VERSION = re.compile(r"[1-9][0-9]{0,7}|DRAFT")  # as botocore's service model has it, like all of these
+MOST_TAGS = 16
+TAG = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}", re.ASCII)
+
+
+def a_guardrail(value: str) -> str:
+    """Refuse what is neither the ID nor the ARN of a guardrail."""
+    if not GUARDRAIL.fullmatch(value):
+        raise ValueError('must be an ID such as "gr1abc2def3g" or the ARN of a guardrail')
     return value
 
 
-class Generation(Table):
-    """How the answer is drawn."""
+def a_guardrail_version(value: str) -> str:
+    """Refuse what is no version of a guardrail."""
+    if not GUARDRAIL_VERSION.fullmatch(value):
+        raise ValueError('must be a number in quotes such as "1", or "DRAFT"')
+    return value
 
-    max_tokens: Annotated[int | Literal["auto"], PlainValidator(a_length_or_auto)] = Field(
-        description='longest answer [tokens]; what quota holds for a row, so no larger than needed; "auto" learns it',
-        examples=["max_tokens = 512"],
-    )
-    max_tokens_ceiling: Count | None = Field(
-        default=None,
-        validate_default=True,
-        description='with max_tokens = "auto": longest answer that a row may get [tokens]',
-    )
-    temperature: float | None = Field(default=None, ge=0, le=1, description="randomness; unset is the model's default")
-    top_p: float | None = Field(default=None, ge=0, le=1, description="nucleus sampling; instead of temperature")
-    stop_sequences: Texts = Field(default=(), max_length=MOST_STOP_SEQUENCES, description="texts that end the answer")
 
-    @property
-    def longest(self) -> int:
-        """Return the longest answer that a row may get [tokens]: what an output belongs to, learnt or not."""
-        if isinstance(self.max_tokens, int):
-            return self.max_tokens
-        assert self.max_tokens_ceiling is not None, "checked with the other keys"
-        return self.max_tokens_ceiling
-
-    @field_validator("max_tokens_ceiling")
-    @classmethod
-    def _goes_with_auto(cls, ceiling: int | None, info: ValidationInfo) -> int | None:
-        max_tokens = info.data.get("max_tokens")
-        if max_tokens == AUTO and ceiling is None:
-            raise ValueError(
-                f'required with max_tokens = "{AUTO}": the longest answer that a row may get, '
-                "for example max_tokens_ceiling = 4096"
-            )
-        if isinstance(max_tokens, int) and ceiling is not None:
-            raise ValueError(
-                f'has no effect with max_tokens = {max_tokens}: leave it out, or set max_tokens = "{AUTO}"'
-            )
-        return ceiling
-
-    @field_validator("top_p")
-    @classmethod
-    def _is_not_joined_by_temperature(cls, top_p: float | None, info: ValidationInfo) -> float | None:
-        if top_p is not None and info.data.get("temperature") is not None:
-            raise ValueError("give generation.temperature or generation.top_p: the model takes one of them")
-        return top_p
+def tags(given: dict[str, str]) -> dict[str, str]:
+    """Refuse tags that AWS does."""
+    if len(given) > MOST_TAGS:
+        raise ValueError(f"must hold at most {MOST_TAGS} tags")
+    for key, value in given.items():
+        for word in (key or "\0", value):
+            if not TAG.fullmatch(word):
+                raise ValueError("takes letters, digits, blanks and :_@$#=/+,.- in keys and values, at most 256 each")
+    return given
 
 
 class Model(Table):
@@ -200,13 +178,80 @@ class Model(Table):
     card: Name = Field(
         default="claude-haiku-4-5", description="model card: the name of a shipped one, or a path to one's own"
     )
-    api: Literal["invoke", "converse"] = Field(default="invoke", description="invoke or converse")
-    endpoint: Literal["runtime"] = Field(default="runtime", description="runtime")
+    api: Literal["invoke", "converse", "messages"] = Field(default="invoke", description="invoke, converse or messages")
+    endpoint: Literal["runtime", "mantle"] = Field(
+        default="runtime",
+        description="runtime or mantle: the Messages API in single Regions, on quotas of their own",
+    )
+    transport: Literal["sdk", "http"] = Field(
+        default="sdk", description="sdk, or http: the same calls at less CPU; the Messages API is always http"
+    )
+    service_tier: Literal["default", "priority", "flex", "reserved"] | None = Field(
+        default=None, description="default, priority, flex or reserved; the tier that came back is a result column"
+    )
+    guardrail_id: Annotated[str, AfterValidator(a_guardrail)] | None = Field(
+        default=None, description="ID or ARN of a guardrail that prompts and answers pass"
+    )
+    guardrail_version: Annotated[str, AfterValidator(a_guardrail_version)] | None = Field(
+        default=None, validate_default=True, description='its version, a number in quotes or "DRAFT"'
+    )
+    request_metadata: Annotated[dict[str, str], AfterValidator(tags)] = Field(
+        default={}, description="tags that AWS writes into its invocation log"
+    )
+
+    @property
+    def carrier(self) -> str:
+        """Return the transport that carries the calls: the Messages API has but one."""
+        return "http" if self.api == "messages" else self.transport
+
+    @field_validator("endpoint")
+    @classmethod
+    def _speaks_the_api(cls, endpoint: str, info: ValidationInfo) -> str:
+        if endpoint == "mantle" and info.data.get("api", "messages") != "messages":
+            raise ValueError('mantle speaks the Messages API only: set model.api = "messages"')
+        return endpoint
+
+    @field_validator("transport")
+    @classmethod
+    def _carries_the_api(cls, transport: str, info: ValidationInfo) -> str:
+        """Look at a transport that is named; what it is by default goes with any API."""
+        api = info.data.get("api")
+        if transport == "sdk" and api == "messages":
+            raise ValueError('the SDK has no Messages API: leave it out, or set model.transport = "http"')
+        if transport == "http" and api == "converse":
+            raise ValueError(
+                'http carries invoke and messages: set model.api = "invoke", or leave model.transport out for Converse'
+            )
+        return transport
 
     @field_validator("card")
     @classmethod
     def _own_cards_are_paths(cls, card: str, info: ValidationInfo) -> str:
         return resolved(card, base_of(info)) if "/" in card or card.endswith(".toml") else card
+
+    @field_validator("service_tier")
+    @classmethod
+    def _can_be_carried(cls, tier: str | None, info: ValidationInfo) -> str | None:
+        if tier is not None and info.data.get("api") == "converse":
+            raise ValueError('cannot go with api = "converse": the SDK\'s Converse knows no tier; use api = "invoke"')
+        return tier
+
+    @field_validator("service_tier", "guardrail_id", "request_metadata")
+    @classmethod
+    def _is_known_to_the_api(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("api") == "messages":
+            raise ValueError('cannot go with api = "messages": it has no place for it; use api = "invoke"')
+        return value
+
+    @field_validator("guardrail_version")
+    @classmethod
+    def _is_of_a_guardrail(cls, version: str | None, info: ValidationInfo) -> str | None:
+        guardrail = info.data.get("guardrail_id", ...)
+        if guardrail is None and version is not None:
+            raise ValueError("has no effect without model.guardrail_id")
+        if isinstance(guardrail, str) and version is None:
+            raise ValueError('required with model.guardrail_id, for example guardrail_version = "1"')
+        return version
 
 
 Fsync = Literal["always", "1s", "never"]

@@ -74,10 +74,19 @@ def _time(planned: Mapping[str, Any]) -> str:
     """Say how long a job takes at its quotas, without answers and with the longest."""
     minutes = planned["minutes"]
     if minutes["at_most"] is None:
+        if any(None in numbers and 0 not in numbers for numbers in map(_numbers, planned["quotas"])):
+            return (
+                "unknown, as the quota is: a run begins slowly and goes by the refusals; quota.tokens_per_minute\n"
+                "         says what is known"
+            )
         return "never: every pool is blocked"
     least, most = duration(minutes["at_least"]), duration(minutes["at_most"])
     bound = f", bound by {planned['bound_by']}" if planned["bound_by"] else ""
     return f"{least} at the quotas{bound}" if least == most else f"{least} to {most} at the quotas{bound}"
+
+
+def _numbers(quota: Mapping[str, Any]) -> list[float | None]:
+    return [quota[key] for key in ("tokens_per_minute", "requests_per_minute", "tokens_per_day")]
 
 
 def _expected(expected: Mapping[str, Any]) -> Iterator[str]:
@@ -87,7 +96,7 @@ def _expected(expected: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"likely   {expected['output_tokens']:,} tokens out ({expected['output_per_row']:,.0f} a row, by "
         f"{expected['from']}), ${expected['usd']:.4f}{f' ({mix})' if len(shares) > 1 else ''}, "
-        f"{'never' if expected['minutes'] is None else duration(expected['minutes'])}"
+        f"{'unknown time' if expected['minutes'] is None else duration(expected['minutes'])}"
     )
 
 

@@ -29,6 +29,7 @@ class Snapshot:
     """A run at one moment; rows and dollars over the output's life, the rest since this start."""
 
     state: str
+    run_id: str
     pid: int
     updated_at: str
     rows: int
@@ -96,6 +97,7 @@ class Progress:
         rows_total = self._output.ranges.rows
         return Snapshot(
             state=state,
+            run_id=self._output.target.run_id,
             pid=os.getpid(),
             updated_at=self._clock.today().isoformat(timespec="seconds"),
             rows=totals.rows,

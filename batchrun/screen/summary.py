@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from batchrun.lanes.pool import Pool
-from batchrun.screen.answers import Allowed, answers_record, answers_text
+from batchrun.screen.answers import Allowed, answers_record, answers_text, misfits_text
 from batchrun.screen.estimates import InputErrors, estimates_text
 from batchrun.screen.printable import in_one_line
 from batchrun.screen.tally import Tally
@@ -23,10 +23,14 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     resumed = f"; {summary['resumed']:,} were done before" if summary["resumed"] else ""
     yield f"  rows      {summary['rows']:,}: {by_status or 'none'}{resumed}"
     tokens = summary["tokens"]
-    yield f"  tokens    {tokens['input']:,} in, {tokens['output']:,} out; ${summary['usd']:.6f}"
+    most_usd = summary["usd_unsettled"]
+    unsettled = f", and at most ${most_usd:.6f} for calls of unknown end" if most_usd else ""
+    yield f"  tokens    {tokens['input']:,} in, {tokens['output']:,} out; ${summary['usd']:.6f}{unsettled}"
     yield f"  time      {summary['wall_s']:.1f} s, bounded by {summary['bounded_by'].replace('_', ' ')}"
     if told := answers_text(summary["max_tokens"]):
         yield f"  answers   {told}"
+    if told := misfits_text(summary["misfits"]):
+        yield f"  schema    {told}"
     if told := estimates_text(summary["estimates"]):
         yield f"  estimates {told}"
     if told := _plan_text(summary):
@@ -102,6 +106,7 @@ def run_summary(
         "examples": [asdict(example) for example in tally.examples()],
         "bounded_by": tally.bounded_by(),
         "max_tokens": answers_record(allowed, tally.lengths, tally.sent_again, tally.input_errors.input_per_row),
+        "misfits": {"rows": tally.misfits.rows, "usd": round(tally.misfits.usd, 9)},
         "estimates": tally.input_errors.record(),
         "dedupe": {**asdict(tally.saved), "usd": round(tally.saved.usd, 9)} if tally.saved.rows else None,
         "forecast": None,
@@ -128,6 +133,7 @@ def _sums(output: Output) -> dict[str, Any]:
         "rows": totals.rows,
         "by_status": dict(totals.by_status),
         "usd": round(totals.cost_usd, 9),
+        "usd_unsettled": round(max(0.0, totals.unsettled_usd), 9),
         "tokens": {
             "input": totals.usage.input,
             "output": totals.usage.output,
@@ -145,6 +151,7 @@ def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
         "rows": 0,
         "by_status": {},
         "usd": 0.0,
+        "usd_unsettled": 0.0,
         "tokens": {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0},
         "wall_s": 0.0,
         "lanes": [],

@@ -72,8 +72,9 @@ class Tally:
     waited_s: dict[str, float] = field(default_factory=dict)
     lengths: Lengths = field(default_factory=Lengths)
     input_errors: InputErrors = field(default_factory=InputErrors)
-    sent_again: SentAgain = field(default_factory=SentAgain)
-    saved: Saved = field(default_factory=Saved)
+    sent_again: SentAgain = field(default_factory=SentAgain)  # cut by max_tokens
+    misfits: SentAgain = field(default_factory=SentAgain)  # against the schema
+    saved: Saved = field(default_factory=Saved)  # by answers of equal requests
     _examples: dict[tuple[str, str], Example] = field(default_factory=dict)
     _waiting_for: str | None = None
     _since_s: float = 0.0

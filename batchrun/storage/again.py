@@ -14,10 +14,11 @@ from batchrun.errors import InputError, StorageError
 from batchrun.records import Outcome, Status, Usage
 from batchrun.storage.files import sync_folder
 from batchrun.storage.log_lines import again_line, earlier_line, outcome_line, unsettled_line
-from batchrun.storage.manifest import read_manifest
+from batchrun.storage.manifest import Manifest
 from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.ranges import DATA, Range, Ranges
-from batchrun.storage.store import MANIFEST, Store
+from batchrun.storage.store import Store
+from batchrun.storage.takeover import Claim
 from batchrun.storage.wal import made_from
 
 ROWS_AT_A_TIME = 256
@@ -25,12 +26,12 @@ _PLAIN = [one.name for one in fields(Outcome) if one.name not in ("status", "usa
 _TOKENS = ["input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"]
 
 
-def refuse_unfinished(store: Store, rows: int, rows_per_part: int) -> None:
-    """Raise InputError unless each of the input's first `rows` rows is in a part."""
-    stretches = read_manifest(store).stretches if store.exists(MANIFEST) else ()
-    there = store.names(DATA)
-    done = sum(of.rows for of in Ranges(stretches, rows_per_part) if of.part_name in there)
-    if done < rows or not stretches:
+def refuse_unfinished(store: Store, old: Manifest | None, claim: Claim) -> None:
+    """Raise InputError unless each row that a job asks for is in a part; `old` is the output's manifest, if any."""
+    there, rows = store.names(DATA), claim.rows
+    ranges = Ranges(old.stretches if old is not None else (), claim.rows_per_part)
+    done = sum(of.rows for of in ranges if of.part_name in there)
+    if done < rows or old is None:
         raise InputError(
             f"{store.name}: {rows - done:,} of {rows:,} rows have no result yet; "
             "run the job to its end first: batchrun run"
@@ -77,13 +78,14 @@ def reopen(store: Store, of: Range, facts: PartFacts, statuses: Collection[Statu
 
 def outcomes_of(store: Store, of: Range) -> Iterator[Outcome]:
     """Yield the outcomes that a part holds, in row order."""
-    columns = [*_PLAIN, *_TOKENS, "status", "finished_at"]
     with store.open(of.part) as opened, pq.ParquetFile(opened, pre_buffer=False) as file:
+        plain = [name for name in _PLAIN if name in file.schema_arrow.names]  # some columns not every job has
+        columns = [*plain, *_TOKENS, "status", "finished_at"]
         for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=columns, use_threads=False):
             for row in batch.to_pylist():
                 ended = row["finished_at"]
                 yield Outcome(
-                    **{name: row[name] for name in _PLAIN},
+                    **{name: row[name] for name in plain},
                     status=Status(row["status"]),
                     usage=Usage(*(row[name] or 0 for name in _TOKENS)),
                     finished_at=ended.isoformat(timespec="milliseconds") if ended is not None else "",

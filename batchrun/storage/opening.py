@@ -16,8 +16,7 @@ def open_store(spec: JobSpec) -> Iterator[Store]:
     if isinstance(where, Path):
         yield Folder(where)
         return
-    from batchrun.storage.s3 import Bucket, S3Options  # only an output in S3 waits for the SDK
-    from batchrun.storage.s3 import Store as Connection
+    from batchrun.storage.s3 import Bucket, Connection, S3Options  # only an output in S3 waits for the SDK
     from batchrun.storage.s3.output import BucketOutput
 
     told = spec.output.storage_options

@@ -30,6 +30,7 @@ class Found:
     rows: int
     torn_lines: int
     in_flight: int
+    again: int  # rows without an outcome that had one before: they are sent again on demand
 
 
 class Output:
@@ -201,7 +202,7 @@ class Output:
 
     def _look(self) -> Found:
         """List the parts, and replay the logs of the ranges that have none."""
-        torn = in_flight = 0
+        torn = in_flight = again = 0
         began: list[Range] = []
         parts = self.target.store.names(DATA)
         left = {path.name: path for path in self._wal.iterdir()}
@@ -227,10 +228,11 @@ class Output:
             self._sums.add_totals(log.totals)
             torn += log.replay.torn_lines
             in_flight += len(log.replay.in_flight)
+            again += sum(not log.has(row) for row in log.replay.earlier)
         for name, path in left.items():
             if name.endswith(SPOOL_SUFFIX):
                 path.unlink()
-        return Found(len(self._done), self._sums.rows, torn, in_flight)
+        return Found(len(self._done), self._sums.rows, torn, in_flight, again)
 
     def _read_parts(self, some: Sequence[Range]) -> dict[int, PartFacts]:
         """Return what parts say of themselves, by number; over a network many are asked at once."""

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from batchrun.errors import InputError
 from batchrun.storage.changes import FRESH, check_changes
-from batchrun.storage.manifest import Manifest, check_identity, read_manifest
+from batchrun.storage.manifest import Manifest, check_identity
 from batchrun.storage.ranges import DATA, Ranges
 from batchrun.storage.source import Source
-from batchrun.storage.store import MANIFEST, SUCCESS, Store
+from batchrun.storage.store import SUCCESS, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,17 @@ class Claim:
     rows_per_part: int
     regions: Sequence[str]
     accept_changes: bool = False
+    extras: pa.Schema | None = None  # the result columns that this job has and others have not
 
 
-def take_over(store: Store, claim: Claim) -> Manifest:
+def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
     """Return the manifest of the output as this run goes on with it, written where it is new or has grown.
+
+    `old` is the one that is there, None where there is none.
 
     Raises InputError naming what differs if the output belongs to another job.
     """
-    if not store.exists(MANIFEST):
+    if old is None:
         manifest = Manifest(
             run_id=uuid.uuid4().hex,
             job=claim.job,
@@ -43,11 +46,13 @@ def take_over(store: Store, claim: Claim) -> Manifest:
             stretches=(claim.rows,),
             regions=tuple(sorted(claim.regions)),
             kept=claim.kept,
+            extras=claim.extras,
         )
         manifest.write(store)
         return manifest
-    old = read_manifest(store)
     check_identity(store.name, old, claim.identity)
+    if old.extras != claim.extras:  # the identity is the same, so another batchrun makes something else of the schema
+        raise InputError(f"{store.name}: was written with other result columns by another batchrun; {FRESH}")
     ranges = Ranges(old.stretches, claim.rows_per_part)
     there = store.names(DATA)
 

@@ -17,6 +17,7 @@ from batchrun.clock import Clock
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.service import Bedrock
 from batchrun.jobspec import JobSpec
+from batchrun.readyjob import make_ready
 from tests.emulated_transport import EmulatedTransport
 from tests.virtual import run_virtual
 
@@ -115,7 +116,7 @@ def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | Plain) -> J
 
 def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **options: Any) -> Rehearsal:
     """Run a job to its end in virtual time; give `transport` to go on with an emulator that was used before."""
-    carrier = transport or EmulatedTransport(Bedrock(spec.emulator or EmulatorSpec()), spec.model.api)
+    carrier = transport or _transport(spec)
     clock = options.pop("clock", partial(Clock, BEGAN))
 
     async def run() -> Rehearsal:
@@ -124,6 +125,14 @@ def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **option
         return Rehearsal(summary, carrier, spec, anyio.current_time() - started_s)
 
     return run_virtual(run)
+
+
+def _transport(spec: JobSpec) -> EmulatedTransport:
+    ready = make_ready(spec)
+    bedrock = Bedrock(spec.emulator or EmulatorSpec())
+    signed_for = "bedrock-mantle" if spec.model.endpoint == "mantle" else "bedrock"
+    asked = {"sampling": ready.sampling, "service": ready.service}
+    return EmulatedTransport(bedrock, spec.model.api, **asked, signed_for=signed_for)
 
 
 def numbered(rows: int, text: str = "Name a colour.") -> list[str]:

@@ -96,13 +96,13 @@ def test_a_probe_again_sends_nothing_and_says_the_same(tmp_path):
 
 
 def test_a_probe_of_many_small_ranges_opens_no_more_than_there_may_be(tmp_path):
-    spec = probing(tmp_path, numbered(900), output={"rows_per_part": 10})
+    spec = probing(tmp_path, numbered(700), output={"rows_per_part": 7})
     first = rehearse(spec, probe=100)
-    second = rehearse(spec, first.transport, probe=700)
+    second = rehearse(spec, first.transport, probe=500)
     run = rehearse(spec, first.transport)
 
     assert (first.code, second.code, run.code) == (0, 0, 0)
-    assert run.stats["paid_calls"] == 900
+    assert run.stats["paid_calls"] == 700
     assert verify(spec) == []
 
 
@@ -123,8 +123,8 @@ def test_max_cost_holds_for_a_probe(tmp_path):
 
 
 def test_a_probe_with_more_failures_than_are_allowed_says_so_like_a_run(tmp_path):
-    prompts = [f"{row} [[fault=ModelErrorException]]" for row in range(500)]
-    run = rehearse(probing(tmp_path, prompts, limits={"max_failed": 0.1}, retry={"max_attempts": 1}), probe=200)
+    prompts = [f"{row} [[fault=ModelErrorException]]" for row in range(150)]
+    run = rehearse(probing(tmp_path, prompts, limits={"max_failed": 0.1}, retry={"max_attempts": 1}), probe=100)
 
     assert run.code == 3
     assert "limits.max_failed" in run.reason or "all ended failed" in run.reason

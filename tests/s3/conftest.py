@@ -4,31 +4,31 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchrun.storage.s3 import Bucket, S3Options, Store
+from batchrun.storage.s3 import Bucket, Connection, S3Options
 from tests.s3.proxy import Proxy, proxy_to
 from tests.services import ObjectStore
 
 
 @pytest.fixture(scope="session")
-def store(seaweed_server: ObjectStore) -> Iterator[Store]:
+def store(seaweed_server: ObjectStore) -> Iterator[Connection]:
     """One client for all tests, since opening one takes half a second; it opens in a test that has the keys."""
-    with Store(S3Options(endpoint=seaweed_server.endpoint)) as store:
+    with Connection(S3Options(endpoint=seaweed_server.endpoint)) as store:
         yield store
 
 
 @pytest.fixture
-def bucket(object_store: ObjectStore, store: Store) -> Bucket:
+def bucket(object_store: ObjectStore, store: Connection) -> Bucket:
     return Bucket(store, object_store.bucket)
 
 
 @pytest.fixture(scope="session")
-def proxy_and_store(seaweed_server: ObjectStore) -> Iterator[tuple[Proxy, Store]]:
-    with proxy_to(seaweed_server.endpoint) as proxy, Store(S3Options(endpoint=proxy.endpoint)) as store:
+def proxy_and_store(seaweed_server: ObjectStore) -> Iterator[tuple[Proxy, Connection]]:
+    with proxy_to(seaweed_server.endpoint) as proxy, Connection(S3Options(endpoint=proxy.endpoint)) as store:
         yield proxy, store
 
 
 @pytest.fixture
-def proxy(proxy_and_store: tuple[Proxy, Store]) -> Iterator[Proxy]:
+def proxy(proxy_and_store: tuple[Proxy, Connection]) -> Iterator[Proxy]:
     proxy, _ = proxy_and_store
     proxy.seen.clear()
     yield proxy
@@ -36,6 +36,6 @@ def proxy(proxy_and_store: tuple[Proxy, Store]) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def faulty(object_store: ObjectStore, proxy: Proxy, proxy_and_store: tuple[Proxy, Store]) -> Bucket:
+def faulty(object_store: ObjectStore, proxy: Proxy, proxy_and_store: tuple[Proxy, Connection]) -> Bucket:
     """The bucket, seen through the proxy."""
     return Bucket(proxy_and_store[1], object_store.bucket)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.errors import StorageError
-from batchrun.storage.s3 import Bucket, ConflictError, MissingError, S3Options, Store
+from batchrun.storage.s3 import Bucket, ConflictError, Connection, MissingError, S3Options
 from tests.s3.proxy import Fault, Proxy
 from tests.services import ObjectStore, free_ports
 
@@ -243,7 +243,7 @@ def test_what_is_refused_is_said_in_one_line(
         if name in keys:
             value = keys[name]
             monkeypatch.delenv(variable) if value is None else monkeypatch.setenv(variable, value)
-    with Store(S3Options(object_store.endpoint, profile=keys.get("profile"))) as store:
+    with Connection(S3Options(object_store.endpoint, profile=keys.get("profile"))) as store:
         bucket = Bucket(store, keys.get("name") or object_store.bucket)
 
         with pytest.raises(StorageError) as caught:
@@ -253,9 +253,9 @@ def test_what_is_refused_is_said_in_one_line(
 
 
 def test_a_store_that_is_not_there_is_named(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchrun.storage.s3.store.ATTEMPTS", 1)  # else the SDK tries for a minute
+    monkeypatch.setattr("batchrun.storage.s3.connection.ATTEMPTS", 1)  # else the SDK tries for a minute
     endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
-    with Store(S3Options(endpoint)) as store, pytest.raises(StorageError, match=f"{endpoint} cannot be reached"):
+    with Connection(S3Options(endpoint)) as store, pytest.raises(StorageError, match=f"{endpoint} cannot be reached"):
         Bucket(store, "bucket").get("k")
 
 
@@ -269,7 +269,7 @@ def test_a_profile_signs_and_gives_the_region(
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "aws"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
-    with Store(S3Options(object_store.endpoint, profile="data")) as store:
+    with Connection(S3Options(object_store.endpoint, profile="data")) as store:
         bucket = Bucket(store, object_store.bucket)
         bucket.put("k", b"x")
 
@@ -309,7 +309,7 @@ def test_a_store_is_closed_when_nobody_holds_it(object_store: ObjectStore) -> No
         return sum(thread.name == "batchrun-s3" for thread in threading.enumerate())
 
     before = loops()
-    bucket = Bucket(Store(S3Options(object_store.endpoint)), object_store.bucket)
+    bucket = Bucket(Connection(S3Options(object_store.endpoint)), object_store.bucket)
     bucket.put("k", b"x")
     assert loops() == before + 1
     del bucket

@@ -22,10 +22,10 @@ KEY = "out/lock"
 QUICK = LockTimes(renew_s=0.2, stale_s=2.0, look_s=0.1, wait_s=4.0)  # a store tells times in whole seconds
 HOLDER = """
 import sys
-from batchrun.storage.s3 import Bucket, BucketLock, S3Options, Store
+from batchrun.storage.s3 import Bucket, BucketLock, S3Options, Connection
 from batchrun.errors import LockedError
 endpoint, bucket = sys.argv[1:]
-with Store(S3Options(endpoint)) as store:
+with Connection(S3Options(endpoint)) as store:
     print("ready", flush=True)
     sys.stdin.readline()
     try:

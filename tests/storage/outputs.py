@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from batchrun.records import Outcome, Status, Totals, Usage
 from batchrun.storage.folder import Folder
-from batchrun.storage.manifest import Manifest
+from batchrun.storage.manifest import Manifest, read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target, write_part
 from batchrun.storage.ranges import Range, Ranges
@@ -132,4 +132,9 @@ def take(base: Path, rows: int, rows_per_part: int, keep: Sequence[str] = ()) ->
     folder.make()
     kept = pa.schema([source.schema.field(name) for name in ("id", *keep)])
     claim = Claim("job", identity(rows_per_part, keep), source, kept, rows, rows_per_part, ["us-east-1"])
-    return Made(folder, source, take_over(folder, claim), tuple(keep))
+    return Made(
+        folder,
+        source,
+        take_over(folder, read_manifest(folder) if folder.manifest.exists() else None, claim),
+        tuple(keep),
+    )

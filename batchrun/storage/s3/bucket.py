@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from batchrun.errors import StorageError
+from batchrun.storage.s3.connection import Connection
 from batchrun.storage.s3.problems import BROKEN_READS, BUSY, ConflictError, MissingError, code_of
-from batchrun.storage.s3.store import Store
 from batchrun.storage.s3.upload import DIGEST, Condition, copied, payload, sent
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Bucket:
     Raises StorageError where, what and what to do; ConflictError and MissingError are of its kind.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Connection, name: str) -> None:
         self.store = store
         self.name = name
 

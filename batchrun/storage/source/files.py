@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batchrun.errors import InputError
-from batchrun.storage.s3 import Store
+from batchrun.storage.s3 import Connection
 from batchrun.storage.source.found_file import FoundFile
 from batchrun.storage.source.input_file import is_in_s3
 from batchrun.storage.source.local_files import local_files
@@ -14,7 +14,7 @@ from batchrun.storage.source.s3_files import s3_files
 
 
 def find_files(
-    paths: Sequence[str], base: Path, store: Store | None = None, known: Sequence[str] = ()
+    paths: Sequence[str], base: Path, store: Connection | None = None, known: Sequence[str] = ()
 ) -> list[FoundFile]:
     """Return every file that `paths` (files, folders, globs; relative to `base`, or s3://) mean, sorted by name.
 
@@ -27,11 +27,11 @@ def find_files(
     that no file is left out in silence), a file reached twice, two formats in one folder or glob (more often the
     same rows twice than two halves), another store than s3://. Raises StorageError for a store that cannot be listed.
     """
-    found = unsorted_files(paths, base, store or Store(), known)
+    found = unsorted_files(paths, base, store or Connection(), known)
     return sorted(found.values(), key=lambda file: order_of(file.name))
 
 
-def unsorted_files(paths: Sequence[str], base: Path, store: Store, known: Sequence[str]) -> dict[str, FoundFile]:
+def unsorted_files(paths: Sequence[str], base: Path, store: Connection, known: Sequence[str]) -> dict[str, FoundFile]:
     """Return what `find_files` does by name, in no order."""
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- Path.resolve would follow links and change names
     found: dict[str, FoundFile] = {}
@@ -49,7 +49,7 @@ def unsorted_files(paths: Sequence[str], base: Path, store: Store, known: Sequen
     return found
 
 
-def _files_of(entry: str, base: Path, store: Store, known: Sequence[str]) -> Sequence[FoundFile]:
+def _files_of(entry: str, base: Path, store: Connection, known: Sequence[str]) -> Sequence[FoundFile]:
     """Return what one entry of `input.path` means."""
     if is_in_s3(entry):
         return s3_files(entry, store, known)

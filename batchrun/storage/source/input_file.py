@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from batchrun.storage.s3 import Bucket, ObjectInfo, Store
+from batchrun.storage.s3 import Bucket, Connection, ObjectInfo
 
 S3 = "s3://"
 
@@ -100,7 +100,7 @@ def where(name: str, base: Path) -> str:
     return name if is_in_s3(name) else str(base / name)
 
 
-def located(name: str, version: Version, base: Path, store: Store) -> InputFile:
+def located(name: str, version: Version, base: Path, store: Connection) -> InputFile:
     """Return the file called `name`; of an object, that `version`."""
     if not is_in_s3(name):
         return LocalFile(base / name)

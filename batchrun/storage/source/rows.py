@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from batchrun.storage.s3 import Store
+from batchrun.storage.s3 import Connection
 from batchrun.storage.source.batches import RowBatch
 from batchrun.storage.source.columns import Columns
 from batchrun.storage.source.input_file import located
@@ -23,11 +23,11 @@ class Source:
     """
 
     def __init__(
-        self, base: Path, files: Sequence[SourceFile], missing: Collection[str] = (), store: Store | None = None
+        self, base: Path, files: Sequence[SourceFile], missing: Collection[str] = (), store: Connection | None = None
     ) -> None:
         """Take the files in order; those named in `missing` are known from before and not there any more."""
         self.base = base
-        self._store = store or Store()
+        self._store = store or Connection()
         self.files = tuple(files)
         self.missing = frozenset(missing)
         self._stops = list(accumulate(file.rows for file in self.files))

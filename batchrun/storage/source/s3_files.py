@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from batchrun.errors import InputError
-from batchrun.storage.s3 import Bucket, ObjectInfo, Store
+from batchrun.storage.s3 import Bucket, Connection, ObjectInfo
 from batchrun.storage.source.found_file import FoundFile, format_of, of_one_format
 from batchrun.storage.source.input_file import S3File, split_url
 from batchrun.storage.source.patterns import fixed_prefix, is_hidden, is_pattern, matches_key
@@ -14,7 +14,7 @@ KEYS_PER_LISTING = 5_000  # below that, one listing does
 MARKERS = ("/", "_$folder$")  # keys by which the console and Hadoop stand in for folders
 
 
-def s3_files(url: str, store: Store, known: Sequence[str]) -> Sequence[FoundFile]:
+def s3_files(url: str, store: Connection, known: Sequence[str]) -> Sequence[FoundFile]:
     """Return the files that a URL means: an object, a folder or a glob, with the rules of files.
 
     `known` are names from an earlier scan, by which a long listing is divided. Raises InputError as `find_files`

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from batchrun.errors import InputError
-from batchrun.storage.s3 import S3Options, Store
+from batchrun.storage.s3 import Connection, S3Options
 from batchrun.storage.source import formats
 from batchrun.storage.source.facts import naming
 from batchrun.storage.source.files import order_of, unsorted_files
@@ -35,7 +35,7 @@ def scan(
     Raises InputError as `find_files` does, and for a file that cannot be read.
     """
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- as find_files does, so that names mean the same
-    store = Store(options)
+    store = Connection(options)
     found = unsorted_files(paths, base, store, list(known))
     new = sorted(found.keys() - known.keys(), key=order_of)
     scanned = _scanned([*(found[name] for name in known if name in found), *(found[name] for name in new)], known)

@@ -65,12 +65,18 @@ class SourceFile:
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """Return the record that `to_json` wrote."""
-        read = {
-            "schema": unpacked(kept["schema"]),
-            "partitions": tuple(kept["partitions"].items()),
-            "marks": tuple((row, first_byte) for row, first_byte in kept.get("marks", ())),
-        }
-        return cls(**{**kept, **read})
+        return cls(
+            name=kept["name"],
+            format=kept["format"],
+            rows=kept["rows"],
+            size_bytes=kept["size_bytes"],
+            mtime_ns=kept["mtime_ns"],
+            digest=kept["digest"],
+            schema=unpacked(kept["schema"]),
+            partitions=tuple(kept["partitions"].items()),
+            etag=kept.get("etag", ""),
+            marks=tuple((row, first_byte) for row, first_byte in kept["marks"]) if "marks" in kept else (),
+        )
 
 
 @lru_cache(maxsize=256)

@@ -55,7 +55,7 @@ class _Running:
     client: "S3Client"
 
 
-class Store:
+class Connection:
     """One S3 client for any number of threads and buckets; opened by its first call.
 
     A call blocks the thread that makes it, so an event loop makes it from a worker thread. The SDK's chain gives the
@@ -70,7 +70,7 @@ class Store:
         self._closing: Any = None
 
     def __repr__(self) -> str:
-        return f"Store({self.endpoint}, {'open' if self._running else 'closed'})"
+        return f"Connection({self.endpoint}, {'open' if self._running else 'closed'})"
 
     def __enter__(self) -> Self:
         return self
