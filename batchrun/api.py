@@ -209,7 +209,7 @@ class _Run:
         ready = self._ground.ready
         if not ready.spec.dedupe:
             return None
-        return await anyio.to_thread.run_sync(known_answers, ready, self._ground.source, output)
+        return await _in_thread(known_answers, ready, self._ground.source, output)
 
     async def _watch(self, progress: Progress, gate: Gate) -> None:
         """Show progress, and end the run when its output is another run's: this machine may have slept."""
@@ -230,7 +230,7 @@ class _Run:
         if self._spans is not None:
             probed = probe_record(ground.ready, output, ground.ready.rows_wanted(ground.source), self._spans)
             if not output.finished and stopped is None:
-                verdict = Verdict(0, f"probed: {probed['rows']:,} rows have their results; a run sends the others")
+                verdict = _probe_verdict(ground.ready, probed)
         try:
             self._held.renew()
         except LockedError as error:
@@ -276,6 +276,13 @@ def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:
     learning = gate.admissions.budgets.max_tokens if gate is not None else None
     learnt = learning.learnt if learning is not None else None
     return Allowed(ready.longest_answer, ready.output_burndown, not ready.learns_max_tokens, learnt)
+
+
+def _probe_verdict(ready: ReadyJob, probed: Mapping[str, Any]) -> Verdict:
+    rows, not_ok, most = probed["rows"], probed["not_ok"], ready.spec.limits.max_failed
+    if MaxFailed(most).allows(not_ok, rows):
+        return Verdict(0, f"probed: {rows:,} rows have their results; a run sends the others")
+    return Verdict(1, f"probed: {not_ok:,} of {rows:,} rows are not ok, above limits.max_failed = {most:g}")
 
 
 def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None, lags: Sequence[Lag]) -> Verdict:

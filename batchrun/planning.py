@@ -72,6 +72,7 @@ def _plan(ready: ReadyJob, store: Store, show: int, *, count: bool) -> dict[str,
         "bound_by": estimates.bound_by(),
         "expected": estimates.expected(f"{len(answers.lengths):,} earlier answers"),
         "max_tokens": answers.record(sample.input_per_row),
+        "dedupe": ready.spec.dedupe,
         "warnings": [*ready.warnings, *_warnings(ready, source, sample), *_long(estimates)],
         "requests": [_shown(ready, request) for request in islice(requests_of(ready, source, 0, rows), show)],
     }

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+from batchrun.bedrock.card import Prices
 from batchrun.estimates import Estimates, Row
-from batchrun.lanes.budget import price_order
+from batchrun.lanes.budget import dollars, price_order
 from batchrun.readyjob import ReadyJob
-from batchrun.records import Outcome
+from batchrun.records import Outcome, Status
 from batchrun.storage.output import MOST_OPEN_RANGES, Output
 
 STRETCHES = 50  # each opens a range at most, and is read on its own
@@ -70,16 +71,19 @@ class _Stretch:
     """Sums over the rows of one stretch; `price` is dollars by the price of their class, so that classes compare."""
 
     rows: int = 0
+    not_ok: int = 0
     usd: float = 0.0
     priced: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
 
-    def add(self, outcome: Outcome, price: float) -> None:
+    def add(self, outcome: Outcome, prices: Prices, price: float) -> None:
+        """Count a row; one that had the answer of an equal request as if it had been sent, as the others may be."""
         usage = outcome.usage
         self.rows += 1
+        self.not_ok += outcome.status is not Status.OK
         self.usd += outcome.cost_usd
-        self.priced += outcome.cost_usd / price
+        self.priced += (outcome.cost_usd if outcome.attempts else dollars(usage, prices)) / price
         self.input_tokens += usage.input + usage.cache_read + usage.cache_write
         self.output_tokens += usage.output
 
@@ -87,14 +91,14 @@ class _Stretch:
 def probe_record(ready: ReadyJob, output: Output, stop_row: int, spans: Sequence[Span]) -> dict[str, Any]:
     """Return what the rows of `spans` cost, and what all rows will by that; meant for a thread."""
     order = price_order(ready.prices)
-    price_of = {lane.inference_id: order[lane.price_class] for lane in ready.lanes}
-    stretches = [_sums(output, span, price_of) for span in spans]
+    stretches = [_sums(ready, output, span) for span in spans]
     seen = [one for one in stretches if one.rows]
     rows = sum(one.rows for one in seen)
     totals = output.totals
     left = max(0, stop_row - totals.rows)
     told: dict[str, Any] = {
         "rows": rows,
+        "not_ok": sum(one.not_ok for one in seen),
         "asked": sum(stop - first for first, stop in spans),
         "usd": round(sum(one.usd for one in seen), 9),
         "rows_left": left,
@@ -123,11 +127,15 @@ def probe_record(ready: ReadyJob, output: Output, stop_row: int, spans: Sequence
     return told
 
 
-def _sums(output: Output, span: Span, price_of: dict[str, float]) -> _Stretch:
+def _sums(ready: ReadyJob, output: Output, span: Span) -> _Stretch:
     stretch, (first_row, stop_row) = _Stretch(), span
+    class_of = {lane.inference_id: lane.price_class for lane in ready.lanes}
+    order = price_order(ready.prices)
+    cheapest = min(class_of.values(), key=order.__getitem__)
     for outcome in output.outcomes_in(output.range_of(first_row)):
         if first_row <= outcome.row < stop_row:
-            stretch.add(outcome, price_of.get(outcome.inference_id or "", 1.0))
+            name = class_of.get(outcome.inference_id or "", cheapest)
+            stretch.add(outcome, ready.prices[name], order[name])
     return stretch
 
 

@@ -31,6 +31,8 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
         yield from _expected(expected)
     if probe := planned.get("probe"):
         yield from _probe(probe)
+    if planned["dedupe"]:
+        yield "dedupe   equal requests are sent once; the sums above count every row"
     yield ""
     quotas = {quota["pool"]: quota for quota in planned["quotas"]}
     yield f"{'lane':<28}{'tokens/min':>12}  {'source of the number':<32}may run in"

@@ -12,6 +12,7 @@ from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
 from batchrun.planning import plan
 from batchrun.records import Status
+from batchrun.screen.plan import plan_text
 from batchrun.screen.summary import summary_text
 from batchrun.storage.known_answers import NAME
 from tests.run.rehearsal import Rehearsal, job, numbered, rehearse
@@ -267,3 +268,10 @@ def test_true_without_a_temperature_is_warned_of(tmp_path):
     assert warned(dedupe=True)
     assert not warned(dedupe="force")
     assert not warned(dedupe=True, generation=COLD)
+
+
+def test_a_plan_says_that_it_counts_every_row(tmp_path):
+    said = "dedupe   equal requests are sent once; the sums above count every row"
+
+    assert said in plan_text(plan(job(tmp_path, numbered(1), dedupe=True), count=False))
+    assert said not in plan_text(plan(job(tmp_path, numbered(1)), count=False))

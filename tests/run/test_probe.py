@@ -130,6 +130,14 @@ def test_a_probe_with_more_failures_than_are_allowed_says_so_like_a_run(tmp_path
     assert "limits.max_failed" in run.reason or "all ended failed" in run.reason
 
 
+def test_a_probe_whose_rows_fail_ends_with_exit_1(tmp_path):
+    prompts = [f"{row} [[output_tokens=300]]" for row in range(500)]
+    run = rehearse(probing(tmp_path, prompts, generation={"max_tokens": 100}, limits={"max_failed": 0.1}), probe=20)
+
+    assert run.code == 1
+    assert run.reason == "probed: 20 of 20 rows are not ok, above limits.max_failed = 0.1"
+
+
 def foretold(folder: Path, prompts: list[str], rows: int, **changes: Any) -> tuple[dict[str, Any], float]:
     """Probe, run the rest, and return the forecast and the bill."""
     spec = probing(folder, prompts, **changes)
@@ -174,6 +182,17 @@ def test_two_price_classes_are_foretold_as_they_will_share_the_rows(tmp_path):
     forecast, bill = foretold(tmp_path, numbered(600, "x [[output_tokens=50]]"), 20, **changes)
 
     assert forecast["usd"] == pytest.approx(bill, rel=0.02)
+
+
+def test_with_dedupe_every_row_is_counted_as_if_it_were_sent(tmp_path):
+    # How many rows ask the same a probe cannot know: what it foretells is the most.
+    prompts = [f"{row % 20} [[output_tokens=50]]" for row in range(400)]
+    once, _ = foretold(tmp_path, prompts, 50, generation={"temperature": 0.0}, dedupe=True)
+    (tmp_path / "plain").mkdir()
+    _, bill = foretold(tmp_path / "plain", prompts, 50, generation={"temperature": 0.0})
+
+    # Of the 50 rows at least 20 were paid; the 350 others count in full.
+    assert bill * 370 / 400 * 0.99 < once["usd"] < bill
 
 
 # The command
