@@ -41,7 +41,7 @@ def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
         tuple(generation.stop_sequences),
         thinking_budget_tokens=generation.thinking_budget_tokens,
         schema=schema,
-        schema_as_tool=not asks_for_shape(spec),
+        schema_as_tool=schema is not None and not asks_for_shape(spec),
         tools=tuple(tool.declared() for tool in spec.prompt.tools),
     )
 

@@ -129,7 +129,7 @@ def _rows_before(store: Store, run_id: str) -> int:
     try:
         told = json.loads(store.read(STATUS))
         return int(told["rows"]) if told["run_id"] == run_id else 0
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
 
 

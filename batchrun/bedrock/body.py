@@ -30,7 +30,7 @@ class Sampling:
     stop_sequences: tuple[str, ...] = ()
     thinking_budget_tokens: int | None = None
     schema: Mapping[str, Any] | None = None
-    schema_as_tool: bool = False  # in a Messages body; Converse knows no other way
+    schema_as_tool: bool = False  # as Converse always has it; told also for the size of a request
     tools: Sequence[Mapping[str, Any]] = ()
 
 
