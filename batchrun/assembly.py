@@ -2,7 +2,7 @@
 
 import json
 import resource
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -10,7 +10,7 @@ from random import Random
 import pyarrow as pa
 
 from batchrun.account.access import accesses
-from batchrun.backlog import Backlog, Columns
+from batchrun.backlog import Backlog, Columns, Span
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.doors import door_of
 from batchrun.bedrock.http import HttpTransport
@@ -20,6 +20,7 @@ from batchrun.bedrock.transport import Transport
 from batchrun.bedrock.wire import Wire
 from batchrun.clock import Clock
 from batchrun.copying import Copying
+from batchrun.dedupe import Dedupe
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import AccessError
@@ -40,6 +41,7 @@ from batchrun.requesting import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts
+from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target
@@ -134,8 +136,17 @@ def _rows_before(store: Store, run_id: str) -> int:
         return 0
 
 
-def assemble(ground: Ground, output: Output, transports: Mapping[str, Transport]) -> tuple[Gate, Pipeline]:
-    """Return the gate and the pipeline of a run over `output`; `transports` carry the calls of each access."""
+def assemble(
+    ground: Ground,
+    output: Output,
+    transports: Mapping[str, Transport],
+    known: KnownAnswers | None = None,
+    only: Sequence[Span] | None = None,
+) -> tuple[Gate, Pipeline]:
+    """Return the gate and the pipeline of a run over `output`; `transports` carry the calls of each access.
+
+    With `known` answers, equal requests are sent once. `only` are the spans of rows that are wanted, None for all.
+    """
     ready, clock, tally = ground.ready, ground.clock, ground.tally
     limits = ready.spec.limits
     columns = Columns(ready.renderer.columns, ready.kept)
@@ -143,19 +154,21 @@ def assemble(ground: Ground, output: Output, transports: Mapping[str, Transport]
     def read(first_row: int, stop_row: int) -> Iterator[RowBatch]:
         return ground.source.read(columns.all, first_row, stop_row)
 
-    backlog = Backlog(read, columns, output, ready.rows_wanted(ground.source))
+    backlog = Backlog(read, columns, output, only if only is not None else [(0, ready.rows_wanted(ground.source))])
 
     def waiting_for(bound: Bound | None, now_s: float) -> None:
         idle = "input" if backlog.waiting else None
         tally.waiting_for(bound.value if bound is not None else idle, now_s)
 
     gate = Gate(_admissions(ready, output, clock), clock, waiting_for)
+    dispatch = Dispatch(gate, transports, clock, output, tally, Random(0), _reading(ready))
+    dedupe = Dedupe(dispatch, known, gate, clock, tally) if known is not None else None
     stations = Stations(
         backlog=backlog,
         renderer=ready.renderer,
         requests=Requests(ready.sampling, ready.card.request_bytes),
         gate=gate,
-        dispatch=Dispatch(gate, transports, clock, output, tally, Random(0), _reading(ready)),
+        dispatch=dedupe or dispatch,
         output=output,
         tally=tally,
         runaway=RunAway(
@@ -168,6 +181,7 @@ def assemble(ground: Ground, output: Output, transports: Mapping[str, Transport]
         copying=Copying(output, clock, ready.spec.output.flush_s, gate.close, tally.note_once),
         clock=clock,
         drain_s=limits.drain,
+        dedupe=dedupe,
     )
     return gate, Pipeline(stations)
 

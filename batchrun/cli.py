@@ -98,15 +98,25 @@ def plan(
     sets: Set = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
     show: Annotated[int, typer.Option("--show", min=0, help="Show the first N rendered requests.", metavar="N")] = 0,
+    count: Annotated[
+        bool, typer.Option("--count/--no-count", help="Have Bedrock count a sample's tokens, which is free.")
+    ] = True,
+    probe: Annotated[
+        int,
+        typer.Option("--probe", min=0, metavar="N", help="Send N rows first, spread over the input; they are kept."),
+    ] = 0,
     as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress of a probe.")] = False,
 ) -> None:
-    """Show what a job would send, where, at what cost and in what time. Sends nothing."""
+    """Show what a job would send, where, at what cost and in what time. Sends nothing, unless --probe is given."""
     with _errors(as_json):
         from batchrun.planning import plan as plan_job
         from batchrun.screen.plan import plan_text
 
-        planned = plan_job(job, _overrides(sets, limit), show=show)
+        screen = None if quiet else sys.stderr
+        planned = plan_job(job, _overrides(sets, limit), show, count=count, probe=probe, screen=screen)
         _say(json.dumps(planned) if as_json else plan_text(planned))
+    raise typer.Exit(planned.get("exit_code", 0))
 
 
 @app.command()

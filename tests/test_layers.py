@@ -22,12 +22,12 @@ LAYERS = [
     {"render", "sandbox", "readyjob", "runaway", "cells", "asking", "pictures", "requesting", "reading", "identity"},
     {"screen", "sinks"},
     {"report"},
-    {"backlog", "dispatch", "syncing", "copying"},
+    {"backlog", "dispatch", "dedupe", "syncing", "copying"},
     {"pipeline"},
-    {"engines", "assembly", "delivering"},
+    {"engines", "recall", "assembly", "delivering", "verdict"},
+    {"expected", "sample", "estimates", "probe", "hindsight"},
     {"account.doctor"},
     {"api", "deliver", "reporting"},
-    {"expected"},
     {"planning"},
     {"cli"},
 ]
@@ -40,6 +40,7 @@ HOMES = {
     "aiobotocore": {
         "bedrock.sdk",
         "bedrock.http",
+        "bedrock.counting",
         "bedrock.credentials",
         "bedrock.sockets",
         "account.calls",
@@ -48,6 +49,7 @@ HOMES = {
     },
     "botocore": {
         "bedrock.sdk",
+        "bedrock.counting",
         "bedrock.credentials",
         "bedrock.surroundings",
         "account.calls",

@@ -24,9 +24,9 @@ from batchrun.emulator.answer import Answer, blocked_answer, make_answer
 from batchrun.emulator.asked import Service, read_service
 from batchrun.emulator.books import Books
 from batchrun.emulator.chaos import Chaos
-from batchrun.emulator.checks import MALFORMED, check_invoke, check_messages, read_json
+from batchrun.emulator.checks import MALFORMED, check_invoke, check_messages, known_only, read_json
 from batchrun.emulator.config import EmulatorSpec
-from batchrun.emulator.converse import check_converse
+from batchrun.emulator.converse import COUNTED_FIELDS, check_converse
 from batchrun.emulator.directives import Directives, read_directives
 from batchrun.emulator.faults import FAULTS, Fault, RefusedError, invalid
 from batchrun.emulator.pools import Pool, Reservation, charge_tokens, make_pools
@@ -183,10 +183,12 @@ class Bedrock:
         return prompt
 
     def _count(self, fields: Mapping[str, Any]) -> Reply:
+        known_only(fields, {"input"})
         wrapped = fields.get("input")
         if not isinstance(wrapped, dict) or len(wrapped) != 1:
             raise invalid(MALFORMED)
         if isinstance(wrapped.get("converse"), dict):
+            known_only(wrapped["converse"], COUNTED_FIELDS)
             prompt = self._read_prompt("converse", wrapped["converse"], count_only=True)
         else:
             prompt = self._read_prompt("invoke", _wrapped_body(wrapped, self.card), count_only=True)
@@ -206,8 +208,9 @@ class Bedrock:
 
 def _wrapped_body(wrapped: Mapping[str, Any], card: Card) -> Mapping[str, Any]:
     try:
+        known_only(wrapped["invokeModel"], {"body"})
         return read_json(b64decode(wrapped["invokeModel"]["body"], validate=True), card)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise invalid(MALFORMED) from None
 
 

@@ -38,7 +38,6 @@ LATER = (
     Later("cache.tools", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.messages", WHOLE_CARD, "prompt caching", (False,)),
     Later("cache.ttl", WHOLE_CARD, "prompt caching", ("5m",)),
-    Later("dedupe", WHOLE_CARD, "sending equal requests once", (False,)),
 )
 
 

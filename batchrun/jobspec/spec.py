@@ -3,9 +3,18 @@
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, InstanceOf, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    InstanceOf,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
@@ -34,6 +43,13 @@ def a_job_name(name: str) -> str:
     return name
 
 
+def a_dedupe(value: object) -> object:
+    """Read true, false or "force"."""
+    if value is True or value is False or value == "force":
+        return value
+    raise ValueError('must be true, false or "force"')
+
+
 class JobSpec(Table):
     """A checked job: `spec.generation.max_tokens` is the key generation.max_tokens of the job file.
 
@@ -51,6 +67,10 @@ class JobSpec(Table):
     quota: Quota = Quota()
     retry: Retry = Retry()
     limits: Limits = Limits()
+    dedupe: Annotated[bool | Literal["force"], PlainValidator(a_dedupe)] = Field(
+        default=False,
+        description='true: equal requests are sent once, and every row has the answer; "force" with temperature > 0',
+    )
     output: Output
     sink: tuple[InstanceOf[SinkTable], ...] = Field(default=(), description="[[sink]] tables: where results go besides")
     prices: Prices | None = None
@@ -98,6 +118,17 @@ class JobSpec(Table):
             marks = [" (from --set)" if any(p.path[: len(path)] == path for path in from_set) else "" for p in problems]
             raise JobError("\n".join(p.line(source) + mark for p, mark in zip(problems, marks, strict=True)))
         return spec
+
+    @field_validator("dedupe")
+    @classmethod
+    def _is_not_at_odds_with_chance(cls, dedupe: bool | str, info: ValidationInfo) -> bool | str:
+        generation = info.data.get("generation")
+        if dedupe is True and generation is not None and (generation.temperature or 0) > 0:
+            raise ValueError(
+                f"generation.temperature = {generation.temperature:g} asks for answers that differ, also to equal "
+                'requests: set it to 0, or dedupe = "force" to give all of them one answer'
+            )
+        return dedupe
 
     @field_validator("generation")
     @classmethod

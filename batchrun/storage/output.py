@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from batchrun.errors import StorageError
 from batchrun.records import Outcome, Spent, Status, Totals
+from batchrun.storage.again import outcomes_of
 from batchrun.storage.files import sync_folder
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
@@ -99,6 +100,21 @@ class Output:
     def begins(self, row: int) -> bool:
         """Tell whether reading `row` begins a range that is not open yet."""
         return self.range_of(row).number not in self._open
+
+    def is_part(self, of: Range) -> bool:
+        """Tell whether a range has become its part."""
+        return of.number in self._done
+
+    def has(self, row: int) -> bool:
+        """Tell whether a row has its outcome."""
+        of = self.range_of(row)
+        return of.number in self._done or (of.number in self._open and self._open[of.number].log.has(row))
+
+    def outcomes_in(self, of: Range) -> Iterator[Outcome]:
+        """Yield the outcomes that a range has so far, in row order, from its part or its log."""
+        if of.number in self._done:
+            return outcomes_of(self.target.store, of) if of.rows else iter(())
+        return self._open[of.number].log.so_far() if of.number in self._open else iter(())
 
     def accept(self, first_row: int, carried: pa.RecordBatch) -> list[int]:
         """Take the next rows of one range as the reader passes them; return the numbers of those not done yet.

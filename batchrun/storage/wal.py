@@ -193,6 +193,12 @@ class RangeLog:
         for row, offset in enumerate(self._offsets, self.range.first_row):
             yield outcome_of(self._content(row, offset, "outcome"))
 
+    def so_far(self) -> Iterator[Outcome]:
+        """Yield the outcomes that there are, in row order, read from the file one by one."""
+        for row, offset in enumerate(self._offsets, self.range.first_row):
+            if offset != _UNSEEN:
+                yield outcome_of(self._content(row, offset, "outcome"))
+
     @property
     def unsynced(self) -> bool:
         """Tell whether a power cut could take something of the log; a kill never does."""

@@ -211,3 +211,17 @@ def test_who_has_lost_the_lock_publishes_nothing_although_nobody_else_did_yet(
         store.write("status.json", b"{}")
 
     assert names(object_store) == ["lock"]
+
+
+def test_equal_requests_are_sent_once_also_from_another_machine(
+    job: Job, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    # What was answered is known from the parts in the bucket; the file of known answers is the first machine's own.
+    texts = [f"Name {row % 4}. [[output_tokens=2]]" for row in range(20)]
+    once = {"dedupe": "force"}
+    run(job(texts, limits={"rows": 8}).model_copy(update=once))
+    summary = run(job(texts, base=tmp_path / "elsewhere").model_copy(update=once))
+
+    assert (summary["exit_code"], summary["rows"]) == (0, 20)
+    assert (summary["dedupe"]["rows"], summary["lanes"]) == (12, [])
+    assert not any("sqlite" in name for name in names(object_store))
