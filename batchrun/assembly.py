@@ -15,7 +15,7 @@ from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.copying import Copying
-from batchrun.dispatch import Dispatch
+from batchrun.dispatch import Dispatch, Reading
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
@@ -70,7 +70,8 @@ def open_output(
     """
     ready, source = ground.ready, ground.source
     kept = pa.schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
-    schema = result_schema(list(kept))
+    extras = ready.extras
+    schema = result_schema(list(kept), extras.fields)
     claim = Claim(
         job=ready.spec.name,
         identity=ready.identity(),
@@ -80,6 +81,7 @@ def open_output(
         rows_per_part=ready.spec.output.rows_per_part,
         regions=ready.regions,
         accept_changes=accept_changes,
+        extras=pa.schema(extras.fields) if extras.fields else None,
     )
     old = read_manifest(store) if store.exists(MANIFEST) else None
     if again:
@@ -90,7 +92,7 @@ def open_output(
     store.adopt(manifest.run_id)
     store.clear_tmp()
     store.fetch_logs()
-    target = Target(store, schema, manifest.run_id, manifest.emulated)
+    target = Target(store, schema, manifest.run_id, manifest.emulated, extras)
     ranges = Ranges(manifest.stretches, claim.rows_per_part)
     if again:
         rows = reopen_parts(store, ranges, manifest.run_id, again)
@@ -146,7 +148,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         renderer=ready.renderer,
         requests=Requests(ready.sampling, ready.card.request_bytes),
         gate=gate,
-        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0)),
+        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0), _reading(ready)),
         output=output,
         tally=tally,
         runaway=RunAway(
@@ -204,11 +206,26 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight)
 
 
+def _reading(ready: ReadyJob) -> Reading:
+    generation = ready.spec.generation
+    if generation.schema_ is None:
+        return Reading(keep_thinking=generation.keep_thinking)
+    from batchrun.structured.judge import SchemaJudge  # jsonschema is an extra, and slow to import
+
+    return Reading(SchemaJudge(generation.schema_), generation.keep_thinking)
+
+
 def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:
     """Return what learns max_tokens where the job asks for it, with what earlier starts have seen."""
     if not ready.learns_max_tokens:
         return None
-    return MaxTokens(ready.longest_answer, ready.card.output_burndown, ready.largest_quota, output.latest_lengths())
+    return MaxTokens(
+        ready.longest_answer,
+        ready.card.output_burndown,
+        ready.largest_quota,
+        output.latest_lengths(),
+        reasoning=ready.spec.generation.thinking_budget_tokens or 0,
+    )
 
 
 def _connections(ready: ReadyJob) -> int:

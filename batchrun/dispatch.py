@@ -1,6 +1,6 @@
 """One row's way to its outcome: admitted, sent, settled, and again until there is an answer or no point in more."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
@@ -19,15 +19,21 @@ from batchrun.lanes.trial import Trial
 from batchrun.records import Completion, Outcome, Prompt, Status
 from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
+from batchrun.structured.judge import Judge
 
 CUT = "max_tokens"
-# What a stop reason says of an answer; any other is not an answer that a dataset can use.
+# What a stop reason says of an answer; any other is a refusal: of the model, a filter or a guardrail.
 STATUS_OF = {
     "end_turn": Status.OK,
     "stop_sequence": Status.OK,
     "tool_use": Status.OK,
     CUT: Status.TRUNCATED,
+    "model_context_window_exceeded": Status.TRUNCATED,  # cut as well, by the context instead of max_tokens
+    "malformed_model_output": Status.INVALID,
+    "malformed_tool_use": Status.INVALID,
 }
+MORE_FOR_A_MISFIT = 2  # calls for an answer that does not fit, each paid: the issue's bound
+MISFIT = "InvalidAnswer"
 
 
 class Journal(Protocol):
@@ -46,12 +52,28 @@ class Journal(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a job wants of its answers: that they fit its schema, if it has one, and whether the reasoning is kept."""
+
+    judge: Judge | None = None
+    keep_thinking: bool = False
+
+
 class Dispatch:
     """Takes requests to outcomes over gate and transport."""
 
     def __init__(
-        self, gate: Gate, transport: Transport, clock: Clock, journal: Journal, tally: Tally, chance: Random
+        self,
+        gate: Gate,
+        transport: Transport,
+        clock: Clock,
+        journal: Journal,
+        tally: Tally,
+        chance: Random,
+        reading: Reading,
     ) -> None:
+        self._reading = reading
         self._gate = gate
         self._admissions = gate.admissions
         self._max_tokens = gate.admissions.budgets.max_tokens
@@ -74,7 +96,7 @@ class Dispatch:
             if isinstance(answer, Completion):
                 self._renewal.answered(generation, admission.lane.source_region)
                 if not self._book_answer(admission, trial, answer):
-                    continue  # at once, with more; its row number puts it first
+                    continue  # at once, a cut one with more; its row number puts it first
                 self._gate.admit_ready()
                 return self._answered(trial, admission.lane, answer, self._clock.now_s() - admission.sent_at_s)
             following = self._book_fault(admission, trial, answer)
@@ -123,21 +145,36 @@ class Dispatch:
             raise self._ended(error) from error
 
     def _book_answer(self, admission: Admission, trial: Trial, answer: Completion) -> bool:
-        """Settle an answered call; return whether its answer is the row's last, and not cut below the ceiling."""
+        """Settle an answered call; return whether its answer is the row's last: not cut below the ceiling, and fit."""
         now_s = self._clock.now_s()
         spent_usd = self._admissions.answered(admission, trial, answer.usage, now_s)
         self._tally.answered(admission.lane)
-        if self._max_tokens is None:
+        trial.misfit = None
+        if self._max_tokens is not None:
+            if answer.stop_reason == CUT and self._max_tokens.cut(trial):
+                self._tally.sent_again.add(spent_usd, first=trial.cuts == 1)
+                self._keep_for_now(admission.lane, trial, answer, spent_usd)
+                return False
+            self._max_tokens.whole(trial, answer.usage.output, now_s)
+        trial.misfit = self._misfit(answer)
+        if trial.misfit is None or trial.misfits >= MORE_FOR_A_MISFIT:
             return True
-        if answer.stop_reason == CUT and self._max_tokens.cut(trial):
-            self._keep_for_now(admission.lane, trial, answer, spent_usd)
-            return False
-        self._max_tokens.whole(trial, answer.usage.output, now_s)
-        return True
+        trial.misfits += 1
+        self._tally.misfits.add(spent_usd, first=trial.misfits == 1)
+        self._keep_for_now(admission.lane, trial, answer, spent_usd)
+        return False
+
+    def _misfit(self, answer: Completion) -> str | None:
+        """Return why an answer does not fit, None if it does, or is none."""
+        status = STATUS_OF.get(answer.stop_reason, Status.REFUSED)
+        if status is Status.INVALID:
+            return f"the model's output is malformed: {answer.stop_reason}"
+        if self._reading.judge is None or status is not Status.OK:
+            return None
+        return self._reading.judge.problem(answer.text)
 
     def _keep_for_now(self, lane: Lane, trial: Trial, answer: Completion, spent_usd: float) -> None:
         trial.kept = lane, answer
-        self._tally.sent_again.add(spent_usd, first=trial.cuts == 1)
         try:
             self._journal.paid(trial.request.row, spent_usd)
         except OSError as error:
@@ -146,7 +183,7 @@ class Dispatch:
     def _answered(self, trial: Trial, lane: Lane, answer: Completion, latency_s: float | None) -> Outcome:
         return Outcome(
             row=trial.request.row,
-            status=STATUS_OF.get(answer.stop_reason, Status.REFUSED),
+            status=STATUS_OF.get(answer.stop_reason, Status.REFUSED) if trial.misfit is None else Status.INVALID,
             text=answer.text,
             stop_reason=answer.stop_reason,
             usage=answer.usage,
@@ -158,7 +195,11 @@ class Dispatch:
             inference_id=lane.inference_id,
             source_region=lane.source_region,
             attempts=trial.earlier_attempts + trial.attempts,
+            error_code=MISFIT if trial.misfit is not None else None,
+            error_message=trial.misfit,
             finished_at=finished_at(self._clock),
+            thinking=answer.thinking if self._reading.keep_thinking else None,
+            tool_calls=answer.tool_calls,
         )
 
     def _book_fault(self, admission: Admission, trial: Trial, fault: Fault) -> Next:
@@ -200,7 +241,7 @@ class Dispatch:
                 f"{trial.request.hold} quota tokens, the largest hold ever admitted is "
                 f"{self._admissions.router.largest_admitted():.0f} ({fault.message})"
             )
-        if trial.kept is not None:  # the answer that was cut is better than none, and it is paid for
+        if trial.kept is not None:  # an answer that was cut or did not fit is better than none, and it is paid for
             outcome = self._answered(trial, *trial.kept, latency_s=None)
             return replace(outcome, error_code=fault.code, error_message=message)
         return Outcome(
@@ -234,7 +275,7 @@ def _no_access(lane: Lane, fault: Fault) -> str:
 
 def _told(fault: Fault, prompt: Prompt) -> Fault:
     """Return a fault as it may be passed on: what was sent stays out of summaries and logs."""
-    texts = [prompt.system or "", *(message.text for message in prompt.messages)]
+    texts = [prompt.system or "", *(text for message in prompt.messages for text in message.texts)]
     return replace(fault, message=without_echo(without_credentials(fault.message), texts))
 
 

@@ -40,7 +40,8 @@ def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0
 
 def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
     source = ready.scan_input(store)
-    result_schema([source.schema.field(name) for name in ready.kept if name in source.schema.names])
+    kept = [source.schema.field(name) for name in ready.kept if name in source.schema.names]
+    result_schema(kept, ready.extras.fields)
     rows = ready.rows_wanted(source)
     sample = _sample(ready, source, rows)
     answers = Answers.expected(ready, store)

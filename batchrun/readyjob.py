@@ -1,29 +1,33 @@
 """A job made ready: card, lanes, quotas, prices, templates and input worked out, before any row is read."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from batchrun.asking import extras_of, remarks, sampling_of
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
 from batchrun.errors import InputError, JobError
 from batchrun.jobspec import JobSpec, load_job
-from batchrun.jobspec.work import AUTO
+from batchrun.jobspec.generation import AUTO
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.pool import Quota
 from batchrun.render import Renderer, Templates
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.s3 import S3Options
+from batchrun.storage.schema import Extras
 from batchrun.storage.source import Source, scan
 from batchrun.storage.store import MANIFEST, Store
 
 PER_MINUTE = ("tokens_per_minute", "requests_per_minute")
 QUOTA_KEYS = (*PER_MINUTE, "tokens_per_day")
 CARD_DEFAULT = "card default"
+NEWER = ("thinking_budget_tokens", "keep_thinking")  # keys of [generation] that an output may do without
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class ReadyJob:
     prices: Mapping[str, Prices]
     renderer: Renderer
     sampling: Sampling
+    extras: Extras
     warnings: tuple[str, ...]
 
     @property
@@ -108,8 +113,12 @@ class ReadyJob:
 
     def _generation_identity(self) -> dict[str, Any]:
         """Return how answers are drawn: learnt or fixed, no answer is longer than the same number."""
-        told = self.spec.generation.model_dump(exclude={"max_tokens_ceiling"})
+        told = self.spec.generation.model_dump(exclude={"max_tokens_ceiling", "schema_", *NEWER})
         told["max_tokens"] = self.spec.generation.longest
+        newer = {key: value for key in NEWER if (value := getattr(self.spec.generation, key))}
+        if self.spec.generation.schema_ is not None:
+            newer["schema"] = _digest(json.dumps(self.spec.generation.schema_, sort_keys=True))
+        told |= newer  # left out where not set, as outputs of an older batchrun do not have them
         return {f"generation.{key}": _plain(value) for key, value in told.items()}
 
     def check_recorded_regions(self, recorded: tuple[str, ...]) -> None:
@@ -154,7 +163,9 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     if spec.emulator is not None:
         _check_emulator(spec, card)
     quotas, warnings = _quotas(spec, card, lanes)
-    max_tokens = min(FIRST, generation.longest) if auto else generation.longest
+    first = FIRST + (generation.thinking_budget_tokens or 0)
+    max_tokens = min(first, generation.longest) if auto else generation.longest
+    extras = extras_of(spec)
     return ReadyJob(
         spec=spec,
         card=card,
@@ -163,8 +174,9 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         quotas=quotas,
         prices=_prices(spec, card),
         renderer=Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill)),
-        sampling=Sampling(max_tokens, generation.temperature, generation.top_p, tuple(generation.stop_sequences)),
-        warnings=tuple(warnings),
+        sampling=sampling_of(spec, max_tokens),
+        extras=extras,
+        warnings=(*warnings, *remarks(spec, extras)),
     )
 
 

@@ -1,8 +1,9 @@
 """The records that travel through a run: what a row becomes on its way from the input to the result."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Status(StrEnum):
@@ -18,18 +19,43 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; `role` is user or assistant."""
+    """One turn of a conversation; `role` is user or assistant.
+
+    `content` is text, or blocks of text, images, tool calls and their results as the Messages API writes them.
+    """
 
     role: str
-    text: str
+    content: str | Sequence[Mapping[str, Any]]
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Every text in it; of images none."""
+        return [self.content] if isinstance(self.content, str) else list(_texts(self.content))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key != "source":  # of an image
+                yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a row asks, before it takes the form of one of Bedrock's APIs."""
+    """What a row asks, before it takes the form of one of Bedrock's APIs.
+
+    `image_tokens` is the estimate of what its images cost, `image_bytes` their size in a request as base64.
+    """
 
     system: str | None
     messages: tuple[Message, ...]
+    image_tokens: int = 0
+    image_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +71,16 @@ class Request:
     body: bytes
     input_tokens: int
     max_tokens: int
+
+    @property
+    def most_input_tokens(self) -> int:
+        """The most tokens that its input can come to: no text has more than bytes, no image twice its estimate."""
+        return len(self.body) - self.prompt.image_bytes + 2 * self.prompt.image_tokens
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory: images stand in the body and, for Converse, in the prompt."""
+        return len(self.body) + self.prompt.image_bytes
 
     @property
     def hold(self) -> int:
@@ -64,13 +100,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer that passed the check of its shape."""
+    """An answer that passed the check of its shape.
+
+    `text` is the JSON of a structured answer; `tool_calls` the JSON of a list of {id, name, input}, None without any.
+    """
 
     text: str
     stop_reason: str
     usage: Usage
     request_id: str | None = None
     service_tier: str | None = None
+    thinking: str | None = None
+    tool_calls: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +134,8 @@ class Outcome:
     error_code: str | None = None
     error_message: str | None = None
     finished_at: str = ""
+    thinking: str | None = None
+    tool_calls: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

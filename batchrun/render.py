@@ -1,13 +1,14 @@
 """Rendering: an input row becomes a prompt, by sandboxed Jinja templates that are strict about what is not there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import jinja2
 from jinja2 import meta, nodes
 
-from batchrun.bedrock.body import Sampling, invoke_body, messages_from
+from batchrun.bedrock.body import InvokeFrame, Sampling, invoke_body
+from batchrun.bedrock.turns import Turns, turns_from
 from batchrun.errors import JobError
 from batchrun.records import Message, Prompt, Request
 from batchrun.sandbox import BoundedSandbox
@@ -15,6 +16,7 @@ from batchrun.sandbox import BoundedSandbox
 FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage has corrected it; a guess
 FIRST_BYTES = 1_000.0  # how much that guess weighs against the first rows
 FRAME_TOKENS = 8  # of a request besides its text; one word as a user's message counts as about so many
+TOOL_TOKENS = 346  # what tools add to the input besides their text; Anthropic's tool use guide, Claude 4 models
 SHARE_OF_LAST = 0.02
 # What expressions of a template can raise besides Jinja's own errors; a macro may call itself without end.
 _EXPRESSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -80,20 +82,27 @@ class Renderer:
             if system is None and self._system is not None:
                 system = self._system.render(row, row=row)
             if self._user is not None:
-                return self._with_prefill(system, (Message("user", _filled(self._user.render(row, row=row))),))
-            given, messages = _messages(self._messages, cells)
+                text = _filled(self._user.render(row, row=row))
+                return self._with_prefill(Turns(system, (Message("user", text),)))
+            turns = _turns(self._messages, cells)
         except NullError as error:
             raise RowError(f"cannot be rendered: {error}") from error
         except (jinja2.TemplateError, *_EXPRESSION_ERRORS) as error:
             raise RowError(f"cannot be rendered: {_without_cells(error)}") from error
-        if given is not None and system is not None:
+        if turns.system is not None and system is not None:
             raise RowError(f"column {self._messages!r} has a system message, and so has prompt.system")
-        return self._with_prefill(system if system is not None else given, messages)
+        return self._with_prefill(turns if system is None else replace(turns, system=system))
 
-    def _with_prefill(self, system: str | None, messages: tuple[Message, ...]) -> Prompt:
+    def _with_prefill(self, turns: Turns) -> Prompt:
+        messages = turns.messages
         if self._prefill is not None:
             messages = (*messages, Message("assistant", self._prefill))
-        return Prompt(system, messages)
+        return Prompt(
+            turns.system,
+            messages,
+            image_tokens=sum(image.tokens for image in turns.images),
+            image_bytes=sum(image.size_bytes for image in turns.images),
+        )
 
 
 class Requests:
@@ -104,9 +113,13 @@ class Requests:
     """
 
     def __init__(self, sampling: Sampling, largest_bytes: int) -> None:
-        self._sampling = sampling
+        self._frame = InvokeFrame(sampling)
+        self._max_tokens = sampling.max_tokens
         self._largest_bytes = largest_bytes
-        self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), sampling))
+        # Tools and a schema are text that the model reads; the rest of what surrounds a row's text is not.
+        bare = replace(sampling, schema=None, tools=())
+        self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), bare))
+        self._frame_tokens = FRAME_TOKENS + (TOOL_TOKENS if sampling.tools or sampling.schema_as_tool else 0)
         self._bytes = FIRST_BYTES  # running means over rows, of their text
         self._tokens = FIRST_BYTES / FIRST_BYTES_PER_TOKEN
 
@@ -116,19 +129,21 @@ class Requests:
         Raises RowError if it cannot be written as UTF-8 or is larger than Bedrock takes.
         """
         try:
-            body = invoke_body(prompt, self._sampling)
+            body = self._frame.body(prompt)
         except UnicodeEncodeError as error:
             raise RowError(f"the text is not Unicode: {error.reason} at {error.start}") from error
         if len(body) > self._largest_bytes:
             raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
-        input_tokens = FRAME_TOKENS + int((len(body) - self._frame_bytes) * self._tokens / self._bytes)
-        return Request(row, prompt, body, input_tokens, self._sampling.max_tokens)
+        text_tokens = (len(body) - prompt.image_bytes - self._frame_bytes) * self._tokens / self._bytes
+        return Request(row, prompt, body, self._frame_tokens + int(text_tokens) + prompt.image_tokens, self._max_tokens)
 
     def learn(self, request: Request, input_tokens: int) -> None:
         """Correct the estimate by what Bedrock counted."""
-        if input_tokens > FRAME_TOKENS:
-            self._bytes += SHARE_OF_LAST * (len(request.body) - self._frame_bytes - self._bytes)
-            self._tokens += SHARE_OF_LAST * (input_tokens - FRAME_TOKENS - self._tokens)
+        text_tokens = input_tokens - self._frame_tokens - request.prompt.image_tokens
+        if text_tokens > 0:
+            text_bytes = len(request.body) - request.prompt.image_bytes - self._frame_bytes
+            self._bytes += SHARE_OF_LAST * (text_bytes - self._bytes)
+            self._tokens += SHARE_OF_LAST * (text_tokens - self._tokens)
 
 
 def _without_cells(error: Exception) -> str:
@@ -221,12 +236,12 @@ def _cell(name: str, value: Any) -> Any:
     return value
 
 
-def _messages(column: str | None, cells: Mapping[str, Any]) -> tuple[str | None, tuple[Message, ...]]:
+def _turns(column: str | None, cells: Mapping[str, Any]) -> Turns:
     assert column is not None, "a job has either prompt.user or prompt.messages"
     if cells[column] is None:
         raise RowError(f"column {column!r} is null")
     try:
-        return messages_from(cells[column])
+        return turns_from(cells[column])
     except ValueError as error:
         raise RowError(f"column {column!r}: {error}") from error
 

@@ -1,15 +1,17 @@
 """A transport onto the emulator without HTTP: the same checks, meters, chaos and answers, on the run's own clock."""
 
 import json
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 import anyio
 
-from batchrun.bedrock.body import MalformedAnswerError, Sampling, converse_arguments, read_invoke_answer
-from batchrun.bedrock.body import read_converse_answer as read_converse
+from batchrun.bedrock.answers import MalformedAnswerError, read_invoke_answer
+from batchrun.bedrock.answers import read_converse_answer as read_converse
+from batchrun.bedrock.body import Sampling, converse_arguments
 from batchrun.bedrock.faults import Fault, classify
 from batchrun.bedrock.sdk import read_timeout_s
 from batchrun.emulator.faults import FAULTS
@@ -34,10 +36,13 @@ class EmulatedTransport:
         began_at_s: float = 0.0,
         expire_at_s: Sequence[float] = (),
         slept_s: Callable[[], float] = lambda: 0.0,
+        sampling: Sampling | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Take the service, what its clock shows [s] at the first call, and when credentials cease to be good [s].
 
         `slept_s` is how long our machine has slept; the service does not, and the calls that were out are lost.
+        `sampling` is what a job asks for by Converse, `headers` what it does by InvokeModel.
         """
         self.bedrock = bedrock
         self.sends: Counter[int] = Counter()
@@ -48,6 +53,8 @@ class EmulatedTransport:
         self._began_at_s = began_at_s
         self._expire_at_s = list(expire_at_s)
         self._slept_s = slept_s
+        self._sampling = sampling
+        self._headers = headers or {}
         self._started_s: float | None = None
         self._ids = count(1)
 
@@ -78,10 +85,11 @@ class EmulatedTransport:
         return anyio.current_time() + self._slept_s() - self._started_s + self._began_at_s
 
     def _call(self, inference_id: str, source_region: str, request: Request) -> Call:
-        headers = {"Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region))}
+        headers = {"Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region)), **self._headers}
         body = request.body
         if self._api == "converse":
-            body = json.dumps(converse_arguments(request.prompt, Sampling(request.max_tokens))).encode()
+            sampling = replace(self._sampling or Sampling(1), max_tokens=request.max_tokens)
+            body = json.dumps(converse_arguments(request.prompt, sampling), default=_base64).encode()
         return Call(f"/{source_region}/model/{inference_id}/{self._api}", headers, body)
 
     async def _reply(self, call: Call) -> Reply:
@@ -108,6 +116,10 @@ class EmulatedTransport:
         except MalformedAnswerError as error:
             return classify("MalformedAnswer", 200, str(error))
         return replace(answer, request_id=f"emulated-{next(self._ids)}")
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode()
 
 
 def _fault(reply: Reply) -> Fault:

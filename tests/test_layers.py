@@ -12,13 +12,13 @@ PACKAGE = Path(__file__).parent.parent / "batchrun"
 LAYERS = [
     {"redaction"},
     {"errors"},
-    {"bedrock.card"},
+    {"bedrock.card", "structured"},
     {"emulator"},
     {"jobspec"},
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "sandbox", "readyjob", "runaway", "cells"},
+    {"render", "sandbox", "readyjob", "runaway", "cells", "asking"},
     {"screen", "sinks"},
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},
@@ -43,6 +43,7 @@ HOMES = {
     },
     "botocore": {"bedrock.sdk", "bedrock.credentials", "storage.s3.connection", "storage.s3.problems"},
     "jinja2": {"render", "sandbox"},
+    "jsonschema": {"structured.definition", "structured.judge"},
     "deltalake": {"sinks.delta"},
     "psycopg": {"sinks.postgres"},
 }

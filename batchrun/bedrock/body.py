@@ -1,48 +1,59 @@
-"""Request bodies and answers of InvokeModel and Converse, both from and to one internal form."""
+"""Request bodies of InvokeModel and arguments of Converse, both from one internal form."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchrun.records import Completion, Message, Prompt, Request, Usage
+from batchrun.bedrock.blocks import converse_block
+from batchrun.records import Prompt, Request
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
-MOST_TOKENS = 1 << 31  # of one call; far above any context, far below what a result's int64 holds
 _BEFORE_MAX_TOKENS = b'{"anthropic_version":"%b","max_tokens":' % ANTHROPIC_VERSION.encode()
-
-
-class MalformedAnswerError(Exception):
-    """A 200 without an answer in it: a fault, not a result."""
+ANSWER_TOOL = "give_answer"  # the forced tool whose input is the answer, where a schema cannot be asked for as such
+_ANSWER_TOOL_SAYS = "Give the answer."
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What a job asks of the model for every row; None leaves the field out of the request."""
+    """What a job asks of the model for every row; None leaves the field out of the request.
+
+    `schema` is a JSON Schema as Bedrock takes it; `tools` are declared as the Messages API writes them.
+    """
 
     max_tokens: int
     temperature: float | None = None
     top_p: float | None = None
     stop_sequences: tuple[str, ...] = ()
+    thinking_budget_tokens: int | None = None
+    schema: Mapping[str, Any] | None = None
+    schema_as_tool: bool = False  # in a Messages body; Converse knows no other way
+    tools: Sequence[Mapping[str, Any]] = ()
+
+
+class InvokeFrame:
+    """InvokeModel's body but for what differs from row to row: its parts are encoded once for a job."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._before = b'%b%d,"messages":' % (_BEFORE_MAX_TOKENS, sampling.max_tokens)
+        self._after = _encode(_job_fields(sampling)).encode()[1:]  # without its opening brace
+        if self._after != b"}":
+            self._after = b"," + self._after
+
+    def body(self, prompt: Prompt) -> bytes:
+        """Return the body of a row [JSON, UTF-8].
+
+        Raises UnicodeEncodeError if the text holds a lone surrogate, which no UTF-8 can carry.
+        """
+        messages = _encode([{"role": message.role, "content": message.content} for message in prompt.messages])
+        system = f',"system":{_encode(prompt.system)}' if prompt.system else ""
+        return b"".join((self._before, messages.encode(), system.encode(), self._after))
 
 
 def invoke_body(prompt: Prompt, sampling: Sampling) -> bytes:
-    """Return InvokeModel's body [JSON, UTF-8].
-
-    Raises UnicodeEncodeError if the text holds a lone surrogate, which no UTF-8 can carry.
-    """
-    body: dict[str, Any] = {
-        "anthropic_version": ANTHROPIC_VERSION,
-        "max_tokens": sampling.max_tokens,
-        "messages": [{"role": message.role, "content": message.text} for message in prompt.messages],
-    }
-    if prompt.system:
-        body["system"] = prompt.system
-    body |= _chosen(("temperature", sampling.temperature), ("top_p", sampling.top_p))
-    if sampling.stop_sequences:
-        body["stop_sequences"] = list(sampling.stop_sequences)
-    return _encode(body).encode()
+    """Return one InvokeModel body; see InvokeFrame."""
+    return InvokeFrame(sampling).body(prompt)
 
 
 def resized(request: Request, max_tokens: int) -> Request:
@@ -58,101 +69,62 @@ def converse_arguments(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
     if sampling.stop_sequences:
         inference["stopSequences"] = list(sampling.stop_sequences)
     arguments: dict[str, Any] = {
-        "messages": [{"role": message.role, "content": [{"text": message.text}]} for message in prompt.messages],
+        "messages": [{"role": one.role, "content": _converse_content(one.content)} for one in prompt.messages],
         "inferenceConfig": inference,
     }
     if prompt.system:
         arguments["system"] = [{"text": prompt.system}]
+    tools, choice = _converse_tools(sampling)
+    if tools:
+        arguments["toolConfig"] = {"tools": tools, **choice}
+    if sampling.thinking_budget_tokens is not None:  # Converse has no field for it, but passes the model's own
+        arguments["additionalModelRequestFields"] = {"thinking": _thinking(sampling.thinking_budget_tokens)}
     return arguments
 
 
-def read_invoke_answer(body: bytes) -> Completion:
-    """Read InvokeModel's answer.
-
-    Raises MalformedAnswerError unless it holds text blocks, a stop reason and the usage.
-    """
-    try:
-        answer = json.loads(body)
-        usage = answer["usage"]
-        return Completion(
-            text="".join([block["text"] for block in answer["content"] if block["type"] == "text"]),
-            stop_reason=_stop_reason(answer["stop_reason"]),
-            usage=Usage(
-                input=_tokens(usage["input_tokens"]),
-                output=_tokens(usage["output_tokens"]),
-                cache_read=_tokens(usage.get("cache_read_input_tokens") or 0),
-                cache_write=_tokens(usage.get("cache_creation_input_tokens") or 0),
-            ),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise MalformedAnswerError(f"InvokeModel answered 200 without an answer in it: {error!r}") from error
+def _job_fields(sampling: Sampling) -> dict[str, Any]:
+    """Return the fields of a Messages body that are the same for all rows."""
+    fields: dict[str, Any] = _chosen(("temperature", sampling.temperature), ("top_p", sampling.top_p))
+    if sampling.stop_sequences:
+        fields["stop_sequences"] = list(sampling.stop_sequences)
+    if sampling.thinking_budget_tokens is not None:
+        fields["thinking"] = _thinking(sampling.thinking_budget_tokens)
+    if sampling.tools:
+        fields["tools"] = list(sampling.tools)
+    if sampling.schema is not None and sampling.schema_as_tool:
+        fields["tools"] = [{"name": ANSWER_TOOL, "description": _ANSWER_TOOL_SAYS, "input_schema": sampling.schema}]
+        fields["tool_choice"] = {"type": "tool", "name": ANSWER_TOOL}
+    elif sampling.schema is not None:
+        fields["output_config"] = {"format": {"type": "json_schema", "schema": sampling.schema}}
+    return fields
 
 
-def read_converse_answer(answer: Mapping[str, Any]) -> Completion:
-    """Read Converse's answer as the SDK parsed it; a malformed body comes as `{}` without an exception.
-
-    Raises MalformedAnswerError unless it holds text blocks, a stop reason and the usage.
-    """
-    try:
-        usage = answer["usage"]
-        return Completion(
-            text="".join([block.get("text", "") for block in answer["output"]["message"]["content"]]),
-            stop_reason=_stop_reason(answer["stopReason"]),
-            usage=Usage(
-                input=_tokens(usage["inputTokens"]),
-                output=_tokens(usage["outputTokens"]),
-                cache_read=_tokens(usage.get("cacheReadInputTokens") or 0),
-                cache_write=_tokens(usage.get("cacheWriteInputTokens") or 0),
-            ),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise MalformedAnswerError(f"Converse answered 200 without an answer in it: {error!r}") from error
+def _converse_content(content: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        return [{"text": content}]
+    return [converse_block(block) for block in content]
 
 
-def messages_from(value: object) -> tuple[str | None, tuple[Message, ...]]:
-    """Read a `messages` cell: a list of {role, content}, or the JSON text of one.
-
-    Returns the system prompt, if the first message is one, and the turns; `content` is text or a list of text blocks.
-    Raises ValueError saying what is wrong.
-    """
-    try:
-        turns = json.loads(value) if isinstance(value, str) else value
-    except RecursionError as error:
-        raise ValueError("messages is nested too deeply") from error
-    if not isinstance(turns, list) or not turns:
-        raise ValueError("messages must be a non-empty list of {role, content}")
-    read = [_message(place, turn) for place, turn in enumerate(turns)]
-    system = read[0].text if read[0].role == "system" else None
-    messages = tuple(read[1:] if system is not None else read)
-    if not messages or messages[0].role != "user":
-        raise ValueError("the first message after an optional system message must be the user's")
-    if any(message.role == "system" for message in messages):
-        raise ValueError("only the first message may be a system message")
-    return system, messages
+def _converse_tools(sampling: Sampling) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the tools and the choice between them: with a schema one tool, which the model must use."""
+    if sampling.schema is not None:
+        tool = {"name": ANSWER_TOOL, "description": _ANSWER_TOOL_SAYS, "inputSchema": {"json": sampling.schema}}
+        return [{"toolSpec": tool}], {"toolChoice": {"tool": {"name": ANSWER_TOOL}}}
+    return [
+        {
+            "toolSpec": {
+                "name": tool["name"],
+                **({"description": tool["description"]} if "description" in tool else {}),
+                "inputSchema": {"json": tool["input_schema"]},
+            }
+        }
+        for tool in sampling.tools
+    ], {}
 
 
-def _message(place: int, turn: object) -> Message:
-    if not isinstance(turn, dict) or turn.get("role") not in {"user", "assistant", "system"}:
-        raise ValueError(f"message {place} must have a role of user, assistant or system, and a content")
-    content = turn.get("content")
-    if isinstance(content, list) and all(isinstance(b, dict) and isinstance(b.get("text"), str) for b in content):
-        content = "".join(block["text"] for block in content)
-    if not isinstance(content, str) or not content:
-        raise ValueError(f"message {place} ({turn['role']}) has no text content")
-    return Message(turn["role"], content)
+def _thinking(budget_tokens: int) -> dict[str, Any]:
+    return {"type": "enabled", "budget_tokens": budget_tokens}
 
 
-def _chosen(*pairs: tuple[str, float | None]) -> dict[str, float]:
+def _chosen(*pairs: tuple[str, float | None]) -> dict[str, Any]:
     return {name: value for name, value in pairs if value is not None}
-
-
-def _tokens(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_TOKENS:
-        raise TypeError(f"a number of tokens is {value!r}")
-    return value
-
-
-def _stop_reason(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"stop reason is {value!r}")
-    return value

@@ -12,13 +12,8 @@ from aiobotocore.config import AioConfig
 from botocore import exceptions as sdk_errors
 from botocore import parsers
 
-from batchrun.bedrock.body import (
-    MalformedAnswerError,
-    Sampling,
-    converse_arguments,
-    read_converse_answer,
-    read_invoke_answer,
-)
+from batchrun.bedrock.answers import MalformedAnswerError, read_converse_answer, read_invoke_answer
+from batchrun.bedrock.body import Sampling, converse_arguments
 from batchrun.bedrock.clients import Clients, Endpoint
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
 from batchrun.bedrock.faults import Fault, classify

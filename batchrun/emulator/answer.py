@@ -1,30 +1,57 @@
 """The answer to a prompt: the same for the same prompt, wherever and however often it is asked."""
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from batchrun.emulator.directives import Directives
 from batchrun.emulator.prompt import Prompt
+from batchrun.emulator.schemas import instance
 
 PREFIX = "[emulated]"  # so that nobody takes an answer for the model's
+INTERVENED = "guardrail_intervened"
+_BLOCKED = "[emulated] Sorry, the guardrail does not allow this."
 # Lengths like those of short extraction jobs: lognormal, median 60 tokens.
 _MEDIAN_TOKENS = 60
 _SIGMA = 0.6
 _WORD_SOURCE_CHARS = 4_096  # enough words to repeat, and a long prompt costs no more
+_THINKING_TOKENS = 40
+_CHARS_PER_TOKEN = 4  # of JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says; one word is one token."""
+    """What the model says; one word is one token, of JSON four characters.
+
+    `output_tokens` contain those of the reasoning; `tool` is the ID, name and input of a tool call.
+    """
 
     text: str
     output_tokens: int
     stop_reason: str
     stop_sequence: str | None = None
+    thinking: str | None = None
+    tool: tuple[str, str, Any] | None = None
 
 
-def make_answer(prompt: Prompt, directives: Directives, max_tokens: int, context_tokens: int) -> Answer:
-    """Return the answer to `prompt`, cut at `max_tokens` or where the context is full."""
+def make_answer(
+    prompt: Prompt, directives: Directives, max_tokens: int, context_tokens: int, *, misfit: bool = False
+) -> Answer:
+    """Return the answer to `prompt`, cut at `max_tokens` or where the context is full; `misfit`: against its schema."""
+    if prompt.asked.thinking:
+        wanted = directives.thinking_tokens
+        thoughts = min(_THINKING_TOKENS if wanted is None else wanted, max_tokens - 1)
+        behind = make_answer(_unthinking(prompt), directives, max_tokens - thoughts, context_tokens, misfit=misfit)
+        thinking = " ".join([PREFIX, *["thinking"] * (thoughts - 1)]) if thoughts else None
+        return replace(behind, thinking=thinking, output_tokens=behind.output_tokens + thoughts)
+    tool = prompt.asked.forced_tool or directives.tool
+    if tool is not None and tool in dict(prompt.asked.tools):
+        return _tool_call(prompt, directives, tool, max_tokens, misfit=misfit)
+    if prompt.asked.schema is not None:
+        value = instance(prompt.asked.schema, prompt.digest)
+        text = json.dumps(value, ensure_ascii=False) if directives.text is None else directives.text
+        return _cut(text if not misfit else f"{PREFIX} that is no JSON", directives, max_tokens)
     wanted = directives.output_tokens
     words = _words(prompt, directives, max(1, _length(prompt.digest) if wanted is None else wanted))
     # The 4.5 models take a max_tokens that does not fit behind the prompt, and stop when the context is full.
@@ -36,6 +63,46 @@ def make_answer(prompt: Prompt, directives: Directives, max_tokens: int, context
     whole = directives.text if reason == "end_turn" else None
     answer = Answer(" ".join(words) if whole is None else whole, len(words), directives.stop_reason or reason)
     return _stopped(answer, prompt.stop_sequences) if prompt.stop_sequences else answer
+
+
+def blocked_answer() -> Answer:
+    """Return what a guardrail puts in the place of an answer."""
+    return Answer(_BLOCKED, len(_BLOCKED.split()), INTERVENED)
+
+
+def _unthinking(prompt: Prompt) -> Prompt:
+    return replace(prompt, asked=replace(prompt.asked, thinking=False))
+
+
+def _tool_call(prompt: Prompt, directives: Directives, tool: str, max_tokens: int, *, misfit: bool) -> Answer:
+    """Return a call of `tool`; a forced one is the whole answer, and `[[text=...]]` its input."""
+    given, text = instance(dict(prompt.asked.tools)[tool], prompt.digest), ""
+    if prompt.asked.forced_tool is None:
+        text = directives.text or ""
+    elif directives.text is not None:
+        given = _json_in(directives.text)
+    if misfit:
+        given = {"emulated": "that is not what was asked for"}
+    cut = _cut(text + json.dumps(given), directives, max_tokens)
+    whole = cut.stop_reason != "max_tokens"
+    reason = directives.stop_reason or ("tool_use" if whole else "max_tokens")
+    call_id = f"toolu_emulated_{prompt.digest:016x}"
+    return Answer(text, cut.output_tokens, reason, tool=(call_id, tool, given if whole else {}))
+
+
+def _json_in(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"emulated": text}
+
+
+def _cut(text: str, directives: Directives, max_tokens: int) -> Answer:
+    """Return a text of JSON as long as it may be."""
+    tokens = math.ceil(len(text) / _CHARS_PER_TOKEN) if directives.output_tokens is None else directives.output_tokens
+    if tokens <= max_tokens:
+        return Answer(text, max(1, tokens), directives.stop_reason or "end_turn")
+    return Answer(text[: max_tokens * len(text) // tokens], max_tokens, directives.stop_reason or "max_tokens")
 
 
 def _length(digest: int) -> int:

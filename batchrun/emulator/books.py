@@ -4,9 +4,11 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
+from batchrun.emulator.asked import Service
 from batchrun.emulator.faults import Fault
 
 _TRAIL_S = 60
+_MOST_TAGS = 1_000  # different ones that are counted
 
 
 class PoolBook:
@@ -59,6 +61,9 @@ class Books:
         self.pools: dict[str, PoolBook] = {}
         self.refused: Counter[str] = Counter()  # what the checks turned away, by kind
         self.faults: Counter[str] = Counter()  # what chaos did, by kind
+        self.tiers: Counter[str] = Counter()  # calls by the service tier that they asked for
+        self.tags: Counter[str] = Counter()  # calls by their request metadata, as JSON
+        self.guarded = 0  # calls with a guardrail
         self._paid: dict[int, int] = {}  # prompt digest -> paid calls; about 100 bytes a prompt
 
     def __repr__(self) -> str:
@@ -77,6 +82,14 @@ class Books:
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
 
+    def asked(self, service: Service) -> None:
+        """Book what an admitted call asked of the service."""
+        self.guarded += service.guardrail
+        if service.tier is not None:
+            self.tiers[service.tier] += 1
+        if service.tags is not None and (service.tags in self.tags or len(self.tags) < _MOST_TAGS):
+            self.tags[service.tags] += 1
+
     def fault(self, fault: Fault) -> None:
         """Book a fault of chaos or of an outage."""
         self.faults[fault.kind] += 1
@@ -94,6 +107,9 @@ class Books:
             "counted": self.counted,
             "refused": dict(sorted(self.refused.items())),
             "faults": dict(sorted(self.faults.items())),
+            "guarded": self.guarded,
+            "service_tiers": dict(self.tiers),
+            "request_metadata": dict(self.tags),
             "paid_calls": paid_calls,
             "paid_input_tokens": self.input_tokens,
             "paid_output_tokens": self.output_tokens,

@@ -15,6 +15,7 @@ class Chaos:
         self._outages = spec.outages
         self._shares = tuple(sorted(spec.faults.items()))
         self._seen: dict[int, int] = {}  # prompt digest -> admitted calls, kept only where chance or a wish needs it
+        self._misfits: dict[int, int] = {}  # the same, where answers are wanted that do not fit
         self._outage_chance = Random(spec.seed)
 
     def __repr__(self) -> str:
@@ -36,6 +37,14 @@ class Chaos:
         if directives.fault is not None and (directives.fault_times is None or times < directives.fault_times):
             return FAULTS[directives.fault]
         return self._by_chance(digest, times)
+
+    def misfits(self, digest: int, directives: Directives) -> bool:
+        """Tell whether the answer of an admitted call is not to fit its schema."""
+        if not directives.misfits:
+            return False
+        times = self._misfits.get(digest, 0)
+        self._misfits[digest] = times + 1
+        return times < directives.misfits
 
     def _by_chance(self, digest: int, times: int) -> Fault | None:
         drawn = Random((self._seed << 96) | (times << 64) | digest).random()

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from batchrun.bedrock.card import Card
+from batchrun.emulator.asked import read_asked
 from batchrun.emulator.faults import invalid
 from batchrun.emulator.prompt import Prompt, read_content
 
@@ -19,6 +20,7 @@ ONE_SAMPLER = "`temperature` and `top_p` cannot both be specified for this model
 # The Anthropic SDK of 2026 puts a plain date here, AWS's samples a date after `bedrock-`.
 _VERSION = re.compile(r"(bedrock-)?\d{4}-\d{2}-\d{2}")
 _MIN_THINKING_TOKENS = 1_024
+_LEAST_TOP_P_THINKING = 0.95
 _MESSAGE_FIELDS = frozenset(["role", "content"])
 _INVOKE_FIELDS = frozenset(
     [
@@ -135,8 +137,8 @@ def _check_generation(fields: Mapping[str, Any], card: Card, count_only: bool) -
         check_max_tokens(max_tokens, card)
     stop_sequences = fields.get("stop_sequences") or []
     check_sampling(fields.get("temperature"), fields.get("top_p"), stop_sequences)
-    _check_thinking(fields.get("thinking"), max_tokens)
-    return read_content(fields, fields.get("tools"), max_tokens, stop_sequences)
+    check_thinking(fields.get("thinking"), max_tokens, fields.get("temperature"), fields.get("top_p"), messages)
+    return read_content(fields, read_asked(fields), max_tokens, stop_sequences, card)
 
 
 def _check_blocks(messages: Sequence[Mapping[str, Any]]) -> None:
@@ -147,7 +149,14 @@ def _check_blocks(messages: Sequence[Mapping[str, Any]]) -> None:
                 raise invalid(f"messages.{index}.content.{at}.type: Field required")
 
 
-def _check_thinking(thinking: object, max_tokens: int | None) -> None:
+def check_thinking(
+    thinking: object,
+    max_tokens: int | None,
+    temperature: float | None,
+    top_p: float | None,
+    messages: Sequence[Mapping[str, Any]],
+) -> None:
+    """Raise RefusedError if reasoning is asked for in a way, or beside something, that does not go."""
     if thinking is None:
         return
     if not isinstance(thinking, dict) or thinking.get("type") not in ("enabled", "disabled"):
@@ -159,3 +168,12 @@ def _check_thinking(thinking: object, max_tokens: int | None) -> None:
         raise invalid(f"thinking.budget_tokens: Input should be greater than or equal to {_MIN_THINKING_TOKENS}")
     if max_tokens is not None and budget >= max_tokens:
         raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`")
+    if temperature not in (None, 1):
+        raise invalid("`temperature` may only be set to 1 when thinking is enabled.")
+    if top_p is not None and top_p < _LEAST_TOP_P_THINKING:
+        raise invalid("`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.")
+    if messages[-1]["role"] == "assistant":
+        raise invalid(
+            f"messages.{len(messages) - 1}.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
+            "`text`. When `thinking` is enabled, a final `assistant` message must start with a thinking block."
+        )

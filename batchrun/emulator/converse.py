@@ -5,7 +5,8 @@ from typing import Any
 
 from batchrun.bedrock.card import Card
 from batchrun.emulator.answer import Answer
-from batchrun.emulator.checks import check_max_tokens, check_roles, check_sampling, known_only
+from batchrun.emulator.asked import read_converse_asked
+from batchrun.emulator.checks import check_max_tokens, check_roles, check_sampling, check_thinking, known_only
 from batchrun.emulator.faults import RefusedError, invalid
 from batchrun.emulator.prompt import Prompt, read_content
 
@@ -25,6 +26,7 @@ _FIELDS = frozenset(
         "outputConfig",
     ]
 )
+_MODEL_FIELDS = frozenset(["thinking", "top_k"])  # of additionalModelRequestFields: the model's own
 _INFERENCE_FIELDS = frozenset(["maxTokens", "temperature", "topP", "stopSequences"])
 
 
@@ -45,7 +47,7 @@ def check_converse(fields: Mapping[str, Any], card: Card) -> Prompt:
 def converse_body(answer: Answer, input_tokens: int, latency_ms: int) -> dict[str, Any]:
     """Return the body of a Converse answer."""
     return {
-        "output": {"message": {"role": "assistant", "content": [{"text": answer.text}]}},
+        "output": {"message": {"role": "assistant", "content": _content(answer)}},
         "stopReason": answer.stop_reason,
         "usage": {
             "inputTokens": input_tokens,
@@ -56,6 +58,18 @@ def converse_body(answer: Answer, input_tokens: int, latency_ms: int) -> dict[st
         },
         "metrics": {"latencyMs": latency_ms},
     }
+
+
+def _content(answer: Answer) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = []
+    if answer.thinking is not None:
+        content.append({"reasoningContent": {"reasoningText": {"text": answer.thinking, "signature": "emulated"}}})
+    if answer.text or answer.tool is None:
+        content.append({"text": answer.text})
+    if answer.tool is not None:
+        call_id, name, given = answer.tool
+        content.append({"toolUse": {"toolUseId": call_id, "name": name, "input": given}})
+    return content
 
 
 def _check_model_fields(fields: Mapping[str, Any], config: Mapping[str, Any], card: Card) -> Prompt:
@@ -70,4 +84,7 @@ def _check_model_fields(fields: Mapping[str, Any], config: Mapping[str, Any], ca
         check_max_tokens(max_tokens, card)
     stop_sequences = config.get("stopSequences") or []
     check_sampling(config.get("temperature"), config.get("topP"), stop_sequences)
-    return read_content(fields, fields.get("toolConfig"), max_tokens, stop_sequences)
+    own = fields.get("additionalModelRequestFields") or {}
+    known_only(own, _MODEL_FIELDS)
+    check_thinking(own.get("thinking"), max_tokens, config.get("temperature"), config.get("topP"), messages)
+    return read_content(fields, read_converse_asked(fields), max_tokens, stop_sequences, card)

@@ -7,6 +7,10 @@
 | `[[latency_s=X]]` | the model takes X seconds |
 | `[[text=...]]` | the answer is this text instead (everything up to `]]`) |
 | `[[fault=KIND]]` | every call with this prompt meets that fault |
+| `[[misfit=N]]` | the first N answers with this prompt do not fit the schema that was asked for |
+| `[[tool=NAME]]` | the model uses that declared tool; `[[text=...]]` beside it is what it says before |
+| `[[thinking_tokens=N]]` | it reasons for N tokens first, where reasoning is on |
+| `[[guardrail=INTERVENED]]` | the guardrail blocks the answer, where there is one |
 | `[[fault=KIND*N]]` | the first N admitted calls with this prompt do |
 """
 
@@ -15,7 +19,9 @@ from dataclasses import dataclass
 
 from batchrun.emulator.faults import FAULTS
 
-_DIRECTIVE = re.compile(r"\[\[(output_tokens|stop_reason|latency_s|text|fault)=(.*?)\]\]", re.DOTALL)
+_DIRECTIVE = re.compile(
+    r"\[\[(output_tokens|stop_reason|latency_s|text|fault|misfit|tool|thinking_tokens|guardrail)=(.*?)\]\]", re.DOTALL
+)
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -29,6 +35,10 @@ class Directives:
     text: str | None = None
     fault: str | None = None
     fault_times: int | None = None
+    misfits: int = 0
+    tool: str | None = None
+    thinking_tokens: int | None = None
+    intervenes: bool = False
 
 
 NO_DIRECTIVES = Directives()
@@ -50,4 +60,8 @@ def read_directives(text: str) -> Directives:
         text=asked.get("text"),
         fault=kind if kind in FAULTS else None,
         fault_times=int(times) if times.isdecimal() else None,
+        misfits=int(misfits) if (misfits := asked.get("misfit", "")).isdecimal() else 0,
+        tool=asked.get("tool"),
+        thinking_tokens=int(thoughts) if (thoughts := asked.get("thinking_tokens", "")).isdecimal() else None,
+        intervenes=asked.get("guardrail") == "INTERVENED",
     )

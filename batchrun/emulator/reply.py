@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from batchrun.emulator.address import Operation
-from batchrun.emulator.answer import Answer
+from batchrun.emulator.answer import INTERVENED, Answer
+from batchrun.emulator.asked import Service
 from batchrun.emulator.converse import converse_body
 from batchrun.emulator.faults import Fault
 from batchrun.emulator.prompt import Prompt
@@ -60,16 +61,26 @@ def error_reply(fault: Fault, message: str, operation: Operation) -> Reply:
     )
 
 
-def answer_reply(operation: Operation, prompt: Prompt, answer: Answer, model: str, latency_ms: int) -> Reply:
+def answer_reply(
+    operation: Operation, prompt: Prompt, answer: Answer, service: Service, model: str, latency_ms: int
+) -> Reply:
     """Return the answer as InvokeModel, Converse or the Messages API gives it."""
     input_tokens = prompt.input_tokens
     if operation == "converse":
-        return Reply(200, json.dumps(converse_body(answer, input_tokens, latency_ms)).encode())
-    body = json.dumps(_message(prompt, answer, model)).encode()
+        tier = {"serviceTier": {"type": service.tier}} if service.tier is not None else {}
+        return Reply(200, json.dumps({**converse_body(answer, input_tokens, latency_ms), **tier}).encode())
+    fields = _message(prompt, answer, model)
+    if operation == "invoke" and service.guardrail:
+        intervened = answer.stop_reason == INTERVENED
+        fields["amazon-bedrock-guardrailAction"] = "INTERVENED" if intervened else "NONE"
+        if intervened:  # a model has no such stop reason: the field above is all that says so
+            fields["stop_reason"] = "end_turn"
+    body = json.dumps(fields).encode()
     headers = {
         "X-Amzn-Bedrock-Input-Token-Count": str(input_tokens),
         "X-Amzn-Bedrock-Output-Token-Count": str(answer.output_tokens),
         "X-Amzn-Bedrock-Invocation-Latency": str(latency_ms),
+        **({"X-Amzn-Bedrock-Service-Tier": service.tier} if service.tier is not None else {}),
     }
     return Reply(200, body, headers if operation == "invoke" else {})
 
@@ -84,13 +95,25 @@ def damaged(reply: Reply, kind: str) -> Reply:
     return Reply(reply.status, reply.body, reply.headers, reply.content_type, wires.get(kind, "whole"))
 
 
+def _content(answer: Answer) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = []
+    if answer.thinking is not None:
+        content.append({"type": "thinking", "thinking": answer.thinking, "signature": "emulated"})
+    if answer.text or answer.tool is None:
+        content.append({"type": "text", "text": answer.text})
+    if answer.tool is not None:
+        call_id, name, given = answer.tool
+        content.append({"type": "tool_use", "id": call_id, "name": name, "input": given})
+    return content
+
+
 def _message(prompt: Prompt, answer: Answer, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "id": f"msg_emulated_{prompt.digest:016x}",
         "type": "message",
         "role": "assistant",
-        "content": [{"type": "text", "text": answer.text}],
+        "content": _content(answer),
         "stop_reason": answer.stop_reason,
         "stop_sequence": answer.stop_sequence,
         "usage": {

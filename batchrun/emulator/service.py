@@ -11,7 +11,8 @@ from typing import Any
 
 from batchrun.bedrock.card import Card, load_card
 from batchrun.emulator.address import Operation, call_region, read_path, resolve
-from batchrun.emulator.answer import Answer, make_answer
+from batchrun.emulator.answer import Answer, blocked_answer, make_answer
+from batchrun.emulator.asked import Service, read_service
 from batchrun.emulator.books import Books
 from batchrun.emulator.chaos import Chaos
 from batchrun.emulator.checks import MALFORMED, check_invoke, check_messages, read_json
@@ -41,6 +42,7 @@ class Running:
 
     operation: Operation
     prompt: Prompt
+    service: Service
     answer: Answer
     pool: Pool
     reservation: Reservation
@@ -80,10 +82,11 @@ class Bedrock:
             if pool_name is None:
                 return self._count(fields)
             prompt = self._read_prompt(operation, fields)
+            service = read_service(call.headers, fields if operation == "converse" else {}, self.card)
         except RefusedError as refusal:
             self.books.refused[refusal.fault.kind] += 1
             return error_reply(refusal.fault, refusal.message, operation)
-        return self._enter(operation, prompt, self.pools[pool_name], outage, now_s)
+        return self._enter(operation, prompt, service, self.pools[pool_name], outage, now_s)
 
     def finish(self, running: Running, now_s: float) -> Reply:
         """Settle a call whose time is over, and return its reply."""
@@ -98,7 +101,7 @@ class Bedrock:
         book.settled(charge, now_s)
         self.books.paid(prompt.digest, prompt.input_tokens, answer.output_tokens)
         latency_ms = round(running.wait_s * 1000)
-        reply = answer_reply(running.operation, prompt, answer, self._model, latency_ms)
+        reply = answer_reply(running.operation, prompt, answer, running.service, self._model, latency_ms)
         if fault is None or fault.kind == "slow":
             self.books.answered += 1
             book.answered += 1
@@ -106,7 +109,7 @@ class Bedrock:
         return damaged(reply, fault.kind)
 
     def _enter(
-        self, operation: Operation, prompt: Prompt, pool: Pool, outage: Fault | None, now_s: float
+        self, operation: Operation, prompt: Prompt, service: Service, pool: Pool, outage: Fault | None, now_s: float
     ) -> Reply | Running:
         book = self.books.pool(pool.name)
         book.calls += 1
@@ -128,17 +131,24 @@ class Bedrock:
         if fault is not None:
             self.books.fault(fault)
         self.books.begun += 1
-        answer = make_answer(prompt, directives, max_tokens, self.card.context_tokens)
+        self.books.asked(service)
+        misfit = self._chaos.misfits(prompt.digest, directives)
+        answer = make_answer(prompt, directives, max_tokens, self.card.context_tokens, misfit=misfit)
+        if service.guardrail and directives.intervenes:
+            answer = blocked_answer()
         wait_s = self._latency_s(answer, directives, fault)
-        return Running(operation, prompt, answer, pool, reservation, fault, wait_s)
+        return Running(operation, prompt, service, answer, pool, reservation, fault, wait_s)
 
     def _read_prompt(self, operation: Operation, fields: Mapping[str, Any], *, count_only: bool = False) -> Prompt:
-        if operation == "converse":
-            prompt = check_converse(fields, self.card)
-        elif operation == "messages":
-            prompt = check_messages(fields, self.card)
-        else:
-            prompt = check_invoke(fields, self.card, count_only=count_only)
+        try:
+            if operation == "converse":
+                prompt = check_converse(fields, self.card)
+            elif operation == "messages":
+                prompt = check_messages(fields, self.card)
+            else:
+                prompt = check_invoke(fields, self.card, count_only=count_only)
+        except (AttributeError, KeyError, TypeError, RecursionError):  # a field is of another shape than any that goes
+            raise invalid(MALFORMED) from None
         if prompt.input_tokens > self.card.context_tokens and not count_only:
             told = f"prompt is too long: {prompt.input_tokens} tokens > {self.card.context_tokens} maximum"
             raise invalid(told if operation != "converse" else f"The model returned the following errors: {told}")

@@ -1,12 +1,13 @@
 """The job file: what a run is asked to do, read from TOML and checked before anything is sent."""
 
 from batchrun.jobspec.durations import seconds
+from batchrun.jobspec.generation import Generation
 from batchrun.jobspec.keys import Key
 from batchrun.jobspec.load import load_job
 from batchrun.jobspec.prices import PriceClass, Prices
 from batchrun.jobspec.running import Aws, Limits, PoolQuota, Quota, Retry, Routing
 from batchrun.jobspec.spec import JobSpec, keys
-from batchrun.jobspec.work import RESULT_COLUMNS, Generation, Input, Model, Output, Prompt
+from batchrun.jobspec.work import RESULT_COLUMNS, Input, Model, Output, Prompt
 
 __all__ = [
     "RESULT_COLUMNS",

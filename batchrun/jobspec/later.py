@@ -36,10 +36,6 @@ class Later:
 LATER = (
     Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
     Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
-    Later("generation.thinking_budget_tokens", WHOLE_CARD, "reasoning"),
-    Later("generation.keep_thinking", WHOLE_CARD, "reasoning", (False,)),
-    Later("generation.schema", WHOLE_CARD, "structured output"),
-    Later("generation.schema_file", WHOLE_CARD, "structured output"),
     Later("model.api", WHOLE_CARD, "the Messages API", value=lambda value: value == "messages"),
     Later("model.endpoint", WHOLE_CARD, "the mantle endpoint", value=lambda value: value == "mantle"),
     Later("model.transport", WHOLE_CARD, "a transport other than the SDK", ("sdk",)),

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, InstanceOf, PrivateAttr, ValidationE
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
 from batchrun.jobspec.endpoint import EMULATOR
+from batchrun.jobspec.generation import Generation
 from batchrun.jobspec.keys import Key, keys_of
 from batchrun.jobspec.later import LATER, take_later
 from batchrun.jobspec.paths import overlap
@@ -19,7 +20,7 @@ from batchrun.jobspec.refusal import MisfitError, problems_of
 from batchrun.jobspec.running import Aws, Limits, Quota, Retry, Routing
 from batchrun.jobspec.sinks import SinkTable, check_sinks
 from batchrun.jobspec.values import Table
-from batchrun.jobspec.work import Generation, Input, Model, Output, Prompt
+from batchrun.jobspec.work import Input, Model, Output, Prompt
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names files on any system, hides none
 
@@ -97,6 +98,32 @@ class JobSpec(Table):
             marks = [" (from --set)" if any(p.path[: len(path)] == path for path in from_set) else "" for p in problems]
             raise JobError("\n".join(p.line(source) + mark for p, mark in zip(problems, marks, strict=True)))
         return spec
+
+    @field_validator("generation")
+    @classmethod
+    def _goes_with_the_prompt(cls, generation: Generation, info: ValidationInfo) -> Generation:
+        prompt: Prompt | None = info.data.get("prompt")
+        if prompt is None or prompt.prefill is None:
+            return generation
+        if generation.schema_ is not None:
+            raise MisfitError("schema", "goes without prompt.prefill: the schema begins the answer")
+        if generation.thinking_budget_tokens is not None:
+            raise MisfitError("thinking_budget_tokens", "goes without prompt.prefill: reasoning begins the answer")
+        return generation
+
+    @field_validator("model")
+    @classmethod
+    def _can_carry_it(cls, model: Model, info: ValidationInfo) -> Model:
+        generation: Generation | None = info.data.get("generation")
+        if generation is None or model.api != "converse" or generation.schema_ is None:
+            return model
+        if generation.thinking_budget_tokens is not None:
+            raise MisfitError(
+                "api",
+                "cannot carry generation.schema with thinking_budget_tokens: Converse gets the schema as a forced "
+                'tool, and the model does not reason before one; use api = "invoke"',
+            )
+        return model
 
     @field_validator("output")
     @classmethod

@@ -12,14 +12,11 @@ from pydantic import Field, PlainValidator, ValidationInfo, field_validator
 from batchrun.jobspec.paths import resolved, text_of
 from batchrun.jobspec.places import Place, StorageOptions, an_input
 from batchrun.jobspec.values import (
-    LARGEST,
-    Count,
     FilePath,
     Name,
     Names,
     Table,
     Text,
-    Texts,
     base_of,
     each_once,
     with_content,
@@ -31,8 +28,6 @@ RESULT_COLUMNS = (
     *("endpoint", "inference_id", "source_region", "service_tier", "attempts", "latency_s"),
     *("request_id", "error_code", "error_message", "finished_at"),
 )  # what every result has of its own: the contract, output folder
-MOST_STOP_SEQUENCES = 8_191  # Anthropic API reference
-AUTO = "auto"
 MOST_ROWS_PER_PART = 1_000_000  # a guess: a part is held up by its slowest row, and a million of them is no part
 
 
@@ -129,69 +124,6 @@ class Prompt(Table):
         if text is not None and text != text.rstrip():
             raise ValueError("must not end in white space: Anthropic's API refuses such a start of the answer")
         return text
-
-
-def a_length_or_auto(value: object) -> object:
-    """Read "auto" or a number of tokens."""
-    if value == AUTO:
-        return value
-    if type(value) is not int:
-        words = isinstance(value, str)
-        quoted_number = isinstance(value, str) and value.strip().isdecimal()
-        what_else = ", without quotes" if quoted_number else f' or "{AUTO}"' if words else ""
-        raise ValueError(f"must be a whole number{what_else}")
-    if value < 1:
-        raise ValueError("must be ≥ 1")
-    if value > LARGEST:
-        raise ValueError(f"must be ≤ {LARGEST}")
-    return value
-
-
-class Generation(Table):
-    """How the answer is drawn."""
-
-    max_tokens: Annotated[int | Literal["auto"], PlainValidator(a_length_or_auto)] = Field(
-        description='longest answer [tokens]; what quota holds for a row, so no larger than needed; "auto" learns it',
-        examples=["max_tokens = 512"],
-    )
-    max_tokens_ceiling: Count | None = Field(
-        default=None,
-        validate_default=True,
-        description='with max_tokens = "auto": longest answer that a row may get [tokens]',
-    )
-    temperature: float | None = Field(default=None, ge=0, le=1, description="randomness; unset is the model's default")
-    top_p: float | None = Field(default=None, ge=0, le=1, description="nucleus sampling; instead of temperature")
-    stop_sequences: Texts = Field(default=(), max_length=MOST_STOP_SEQUENCES, description="texts that end the answer")
-
-    @property
-    def longest(self) -> int:
-        """Return the longest answer that a row may get [tokens]: what an output belongs to, learnt or not."""
-        if isinstance(self.max_tokens, int):
-            return self.max_tokens
-        assert self.max_tokens_ceiling is not None, "checked with the other keys"
-        return self.max_tokens_ceiling
-
-    @field_validator("max_tokens_ceiling")
-    @classmethod
-    def _goes_with_auto(cls, ceiling: int | None, info: ValidationInfo) -> int | None:
-        max_tokens = info.data.get("max_tokens")
-        if max_tokens == AUTO and ceiling is None:
-            raise ValueError(
-                f'required with max_tokens = "{AUTO}": the longest answer that a row may get, '
-                "for example max_tokens_ceiling = 4096"
-            )
-        if isinstance(max_tokens, int) and ceiling is not None:
-            raise ValueError(
-                f'has no effect with max_tokens = {max_tokens}: leave it out, or set max_tokens = "{AUTO}"'
-            )
-        return ceiling
-
-    @field_validator("top_p")
-    @classmethod
-    def _is_not_joined_by_temperature(cls, top_p: float | None, info: ValidationInfo) -> float | None:
-        if top_p is not None and info.data.get("temperature") is not None:
-            raise ValueError("give generation.temperature or generation.top_p: the model takes one of them")
-        return top_p
 
 
 class Model(Table):

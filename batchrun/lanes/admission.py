@@ -109,8 +109,9 @@ class Admissions:
         self.in_flight += 1
         breaker.in_flight += 1
         self.budgets.dollars.reserve(worst_usd)
-        # An answer that was cut is no failure: were its row's next call an extra one, a wrong guess would slow the run.
-        self.budgets.retries.count(now_s, extra=trial.attempts > trial.cuts)
+        # An answer that was cut, or does not fit the schema, is no failure of the service: were its row's next call an
+        # extra one, a wrong guess would slow the run.
+        self.budgets.retries.count(now_s, extra=trial.attempts > trial.cuts + trial.misfits)
         return Admission(lane, pool, pool.reserve(hold, now_s), worst_usd, now_s)
 
     def limit(self, now_s: float) -> int:
@@ -142,7 +143,7 @@ class Admissions:
 
     def worst_usd(self, request: Request, lane: Lane) -> float:
         """Return the most that a call can cost."""
-        return worst_dollars(len(request.body), request.max_tokens, self._prices[lane.price_class])
+        return worst_dollars(request.most_input_tokens, request.max_tokens, self._prices[lane.price_class])
 
     def answered(self, admission: Admission, trial: Trial, usage: Usage, now_s: float) -> float:
         """Settle a call that was answered; return what it cost [USD]."""

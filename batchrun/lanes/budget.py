@@ -21,9 +21,9 @@ def dollars(usage: Usage, prices: Prices) -> float:
     ) / 1e6
 
 
-def worst_dollars(size_bytes: int, max_tokens: int, prices: Prices) -> float:
-    """Return the most a call can cost [USD]: no text has more tokens than bytes, no answer more than max_tokens."""
-    return (size_bytes * prices.input + max_tokens * prices.output) / 1e6
+def worst_dollars(input_tokens: int, max_tokens: int, prices: Prices) -> float:
+    """Return the most a call can cost [USD] whose input is at most `input_tokens`."""
+    return (input_tokens * prices.input + max_tokens * prices.output) / 1e6
 
 
 class DollarBudget:

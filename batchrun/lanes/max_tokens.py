@@ -47,10 +47,23 @@ class MaxTokens:
     learnt from those alone would cut most of the others. Answers that were cut count at once.
     """
 
-    def __init__(self, ceiling: int, burndown: int, largest_quota: float = inf, known: Iterable[int] = ()) -> None:
-        """Take the longest answer there may be, what its tokens settle at, the largest quota, and lengths known."""
+    def __init__(
+        self,
+        ceiling: int,
+        burndown: int,
+        largest_quota: float = inf,
+        known: Iterable[int] = (),
+        *,
+        reasoning: int = 0,
+    ) -> None:
+        """Take the longest answer there may be, what its tokens settle at, the largest quota, and lengths known.
+
+        `reasoning` is the budget for it, part of max_tokens [tokens]: the API takes no call whose max_tokens is not
+        above it, however short the answers are.
+        """
         self.ceiling = ceiling
-        self.first = min(FIRST, ceiling)
+        self.first = min(FIRST + reasoning, ceiling)
+        self._least = LEAST + reasoning
         self.learnt = self.first  # for a row's first call
         self._burndown = burndown
         self._largest_hold = MOST_OF_A_QUOTA * largest_quota
@@ -163,7 +176,7 @@ class MaxTokens:
             wanted = max(self.first, EARLY_MARGIN * self._longest, MARGIN * self._latest.longest)
         else:
             wanted = max(MARGIN * max(needed, self._recent.needed() or 0), self._burndown * self._latest.mean)
-        self.learnt = min(self.ceiling, _stepped(max(LEAST, wanted)))
+        self.learnt = min(self.ceiling, _stepped(max(self._least, wanted)))
 
 
 def _stepped(wanted: float) -> int:

@@ -21,7 +21,8 @@ class Trial:
 
     __slots__ = (
         "attempts", "call", "cost_usd", "cut", "cuts", "earlier_attempts", "failures", "fault", "kept",
-        "least_max_tokens", "request", "rested_throttles", "rests_until_s", "throttles", "tried_rested",
+        "least_max_tokens", "misfit", "misfits", "request", "rested_throttles", "rests_until_s", "throttles",
+        "tried_rested",
     )  # fmt: skip
 
     def __init__(self, request: Request, earlier: Spent = NOTHING_SPENT) -> None:
@@ -41,7 +42,10 @@ class Trial:
         self.least_max_tokens = 0
         self.call: Call | None = None
         self.cut: Measured | None = None
-        self.kept: tuple[Lane, Completion] | None = None  # the longest of them, should there be no better
+        # Of answers that do not fit the schema: how many, and what is wrong with the last.
+        self.misfits = 0
+        self.misfit: str | None = None
+        self.kept: tuple[Lane, Completion] | None = None  # the last answer of either kind, should there be no better
 
     def __repr__(self) -> str:
         return f"Trial(row={self.request.row}, attempts={self.attempts}, throttles={self.throttles})"

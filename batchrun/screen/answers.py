@@ -27,13 +27,13 @@ class Allowed:
 
 @dataclass(slots=True)
 class SentAgain:
-    """Rows sent again because max_tokens cut their answers, and what those answers cost."""
+    """Rows sent again because max_tokens cut their answers, or these did not fit the schema, and what they cost."""
 
     rows: int = 0
     usd: float = 0.0
 
     def add(self, usd: float, *, first: bool) -> None:
-        """Count an answer that was cut; `first` if it is its row's first."""
+        """Count an answer that is not its row's last; `first` if it is its row's first."""
         self.rows += first
         self.usd += usd
 
@@ -86,3 +86,10 @@ def answers_text(record: dict[str, Any]) -> str | None:
         f"{record['learnt']:,}, at most {record['ceiling']:,}; {again['rows']:,} rows ({100 * again['share']:.1f} %) "
         f"sent again, ${again['usd']:.6f} for their cut answers"
     )
+
+
+def misfits_text(record: dict[str, Any]) -> str | None:
+    """Say for people what answers cost that did not fit, None without any."""
+    if not record["rows"]:
+        return None
+    return f"{record['rows']:,} rows sent again as their answers did not fit, ${record['usd']:.6f} for those"

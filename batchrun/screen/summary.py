@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from batchrun.lanes.pool import Pool
-from batchrun.screen.answers import Allowed, answers_record, answers_text
+from batchrun.screen.answers import Allowed, answers_record, answers_text, misfits_text
 from batchrun.screen.estimates import InputErrors, estimates_text
 from batchrun.screen.printable import in_one_line
 from batchrun.screen.tally import Tally
@@ -29,6 +29,8 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"  time      {summary['wall_s']:.1f} s, bounded by {summary['bounded_by'].replace('_', ' ')}"
     if told := answers_text(summary["max_tokens"]):
         yield f"  answers   {told}"
+    if told := misfits_text(summary["misfits"]):
+        yield f"  schema    {told}"
     if told := estimates_text(summary["estimates"]):
         yield f"  estimates {told}"
     if summary["lanes"]:
@@ -80,6 +82,7 @@ def run_summary(
         "examples": [asdict(example) for example in tally.examples()],
         "bounded_by": tally.bounded_by(),
         "max_tokens": answers_record(allowed, tally.lengths, tally.sent_again, tally.input_errors.input_per_row),
+        "misfits": {"rows": tally.misfits.rows, "usd": round(tally.misfits.usd, 9)},
         "estimates": tally.input_errors.record(),
         "resumed": output.found.rows,
         "emulated": output.target.emulated,

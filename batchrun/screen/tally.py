@@ -54,7 +54,8 @@ class Tally:
     waited_s: dict[str, float] = field(default_factory=dict)
     lengths: Lengths = field(default_factory=Lengths)
     input_errors: InputErrors = field(default_factory=InputErrors)
-    sent_again: SentAgain = field(default_factory=SentAgain)
+    sent_again: SentAgain = field(default_factory=SentAgain)  # cut by max_tokens
+    misfits: SentAgain = field(default_factory=SentAgain)  # against the schema
     _examples: dict[tuple[str, str], Example] = field(default_factory=dict)
     _waiting_for: str | None = None
     _since_s: float = 0.0

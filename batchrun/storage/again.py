@@ -78,13 +78,14 @@ def reopen(store: Store, of: Range, facts: PartFacts, statuses: Collection[Statu
 
 def outcomes_of(store: Store, of: Range) -> Iterator[Outcome]:
     """Yield the outcomes that a part holds, in row order."""
-    columns = [*_PLAIN, *_TOKENS, "status", "finished_at"]
     with store.open(of.part) as opened, pq.ParquetFile(opened, pre_buffer=False) as file:
+        plain = [name for name in _PLAIN if name in file.schema_arrow.names]  # some columns not every job has
+        columns = [*plain, *_TOKENS, "status", "finished_at"]
         for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=columns, use_threads=False):
             for row in batch.to_pylist():
                 ended = row["finished_at"]
                 yield Outcome(
-                    **{name: row[name] for name in _PLAIN},
+                    **{name: row[name] for name in plain},
                     status=Status(row["status"]),
                     usage=Usage(*(row[name] or 0 for name in _TOKENS)),
                     finished_at=ended.isoformat(timespec="milliseconds") if ended is not None else "",

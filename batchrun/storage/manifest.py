@@ -36,6 +36,7 @@ class Manifest:
     regions: tuple[str, ...]
     kept: pa.Schema | None = None  # the input columns that parts carry over; None where an older batchrun wrote it
     accepted: tuple[str, ...] = ()  # input files whose change or absence was accepted
+    extras: pa.Schema | None = None  # the result columns that this job has and others have not
 
     @property
     def emulated(self) -> bool:
@@ -54,6 +55,7 @@ class Manifest:
             "stretches": list(self.stretches),
             "kept": packed(self.kept) if self.kept is not None else None,
             "accepted": list(self.accepted),
+            "extras": packed(self.extras) if self.extras is not None else None,
             "files": [file.to_json() for file in self.files],
         }
         store.write(MANIFEST, as_json(content))
@@ -89,6 +91,7 @@ def read_manifest(store: Store) -> Manifest:
             regions=tuple(content["regions"]),
             kept=unpacked(content["kept"]) if content.get("kept") is not None else None,
             accepted=tuple(content.get("accepted", ())),
+            extras=unpacked(content["extras"]) if content.get("extras") is not None else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         raise StorageError(f"{path}: cannot be read as a manifest: {error}; {WAY_OUT}") from error

@@ -11,7 +11,7 @@ from batchrun.records import Outcome, Totals
 from batchrun.storage.files import named
 from batchrun.storage.part_facts import KEY, PartFacts, sign
 from batchrun.storage.ranges import Range
-from batchrun.storage.schema import FEW_VALUES, RESULT, result_columns
+from batchrun.storage.schema import FEW_VALUES, NO_EXTRAS, RESULT, Extras, result_columns
 from batchrun.storage.store import Store
 
 ROW_GROUP_BYTES = 4_000_000  # plain; a reader of the result needs no more memory than a few of these
@@ -28,6 +28,7 @@ class Target:
     schema: pa.Schema
     run_id: str
     emulated: bool
+    extras: Extras = NO_EXTRAS
 
 
 def write_part(
@@ -49,7 +50,7 @@ def write_part(
                 write_statistics=STATISTICS,
                 write_page_checksum=True,
             ) as writer:
-                for table in _row_groups(target.schema, outcomes, kept):
+                for table in _row_groups(target, outcomes, kept):
                     writer.write_table(table, row_group_size=table.num_rows)
                 writer.add_key_value_metadata({KEY.decode(): facts.to_json()})
             sign(beside, facts)
@@ -59,10 +60,10 @@ def write_part(
         raise
 
 
-def _row_groups(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _row_groups(target: Target, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     chunks: list[pa.RecordBatch] = []
     size_bytes = 0
-    for chunk in _chunks(schema, outcomes, kept):
+    for chunk in _chunks(target, outcomes, kept):
         chunks.append(chunk)
         size_bytes += chunk.nbytes
         if size_bytes >= ROW_GROUP_BYTES:
@@ -72,9 +73,9 @@ def _row_groups(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[p
         yield pa.Table.from_batches(chunks)
 
 
-def _chunks(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _chunks(target: Target, outcomes: Iterable[Outcome], kept: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield small batches of whole result rows: few where answers or carried-over cells are long."""
-    carries = len(schema) > 1 + len(RESULT)
+    carries = len(target.schema) > 1 + len(RESULT) + len(target.extras.fields)
     carried = _Carried(kept)
     some: list[Outcome] = []
     size_bytes, most = 0, ROWS_PER_CHUNK
@@ -82,12 +83,12 @@ def _chunks(schema: pa.Schema, outcomes: Iterable[Outcome], kept: Iterable[pa.Re
         if not some and carries:
             most = carried.at_hand()
         some.append(outcome)
-        size_bytes += len(outcome.text or "")
+        size_bytes += len(outcome.text or "") + len(outcome.thinking or "") + len(outcome.tool_calls or "")
         if len(some) >= most or size_bytes >= ROW_GROUP_BYTES // 4:
-            yield _batch(schema, some, carried)
+            yield _batch(target, some, carried)
             some, size_bytes = [], 0
     if some:
-        yield _batch(schema, some, carried)
+        yield _batch(target, some, carried)
 
 
 class _Carried:
@@ -113,6 +114,6 @@ class _Carried:
         return dict(zip(piece.schema.names, piece.columns, strict=True))
 
 
-def _batch(schema: pa.Schema, some: Sequence[Outcome], carried: _Carried) -> pa.RecordBatch:
-    columns: dict[str, Any] = {**result_columns(some), **carried.take(len(some))}
-    return pa.record_batch([columns[field.name] for field in schema], schema=schema)
+def _batch(target: Target, some: Sequence[Outcome], carried: _Carried) -> pa.RecordBatch:
+    columns: dict[str, Any] = {**result_columns(some), **target.extras.columns(some), **carried.take(len(some))}
+    return pa.record_batch([columns[field.name] for field in target.schema], schema=target.schema)

@@ -1,12 +1,14 @@
 """The schema of a result: one and the same for all parts of an output."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.errors import InputError
-from batchrun.records import Outcome
+from batchrun.records import Outcome, Status
+from batchrun.structured.column import AnswerColumn
 
 ROW = pa.field("row", pa.int64(), nullable=False)
 RESULT = (
@@ -32,12 +34,45 @@ RESULT = (
 FEW_VALUES = ["status", "stop_reason", "endpoint", "inference_id", "source_region", "service_tier", "error_code"]
 
 
-def result_schema(kept: Sequence[pa.Field]) -> pa.Schema:
-    """Return the schema of parts that carry the input columns `kept`, the id column first among them.
+BEHIND = "text"  # the column that a job's own result columns follow
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Result columns that only some jobs have, behind `text`: the structured answer, the reasoning, tool calls."""
+
+    answer: AnswerColumn | None = None
+    thinking: bool = False
+    tool_calls: bool = False
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        """Return the columns in the order of the result."""
+        answer = [pa.field("answer", self.answer.type)] if self.answer is not None else []
+        wanted = [name for name, has in (("thinking", self.thinking), ("tool_calls", self.tool_calls)) if has]
+        return [*answer, *(pa.field(name, pa.string()) for name in wanted)]
+
+    def columns(self, outcomes: Sequence[Outcome]) -> dict[str, pa.Array]:
+        """Return the columns of some rows; only an answer that fits is one."""
+        columns = {}
+        if self.answer is not None:
+            columns["answer"] = self.answer.array([one.text if one.status is Status.OK else None for one in outcomes])
+        if self.thinking:
+            columns["thinking"] = _array([one.thinking for one in outcomes], pa.string())
+        if self.tool_calls:
+            columns["tool_calls"] = _array([one.tool_calls for one in outcomes], pa.string())
+        return columns
+
+
+NO_EXTRAS = Extras()
+
+
+def result_schema(kept: Sequence[pa.Field], extras: Sequence[pa.Field] = ()) -> pa.Schema:
+    """Return the schema of parts that carry the input columns `kept`, the id first, and a job's own result columns.
 
     Raises InputError if one of them has a result column's name, comes twice, or is of a type that Parquet cannot hold.
     """
-    names = {ROW.name, "answer", *(field.name for field in RESULT)}
+    names = {ROW.name, "answer", *(field.name for field in (*RESULT, *extras))}
     carried: list[pa.Field] = []
     for field in kept:
         if field.name in names:
@@ -50,7 +85,9 @@ def result_schema(kept: Sequence[pa.Field]) -> pa.Schema:
             stored_schema(pa.schema(carried[-1:]))
         except pa.ArrowException as error:
             raise InputError(f"input column {field.name!r}: Parquet cannot hold {field.type}: {error}") from error
-    return pa.schema([ROW, *carried, *RESULT])
+    result = list(RESULT)
+    place = 1 + [field.name for field in result].index(BEHIND)
+    return pa.schema([ROW, *carried, *result[:place], *extras, *result[place:]])
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:

@@ -27,6 +27,7 @@ class Claim:
     rows_per_part: int
     regions: Sequence[str]
     accept_changes: bool = False
+    extras: pa.Schema | None = None  # the result columns that this job has and others have not
 
 
 def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
@@ -45,10 +46,13 @@ def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
             stretches=(claim.rows,),
             regions=tuple(sorted(claim.regions)),
             kept=claim.kept,
+            extras=claim.extras,
         )
         manifest.write(store)
         return manifest
     check_identity(store.name, old, claim.identity)
+    if old.extras != claim.extras:  # the identity is the same, so another batchrun makes something else of the schema
+        raise InputError(f"{store.name}: was written with other result columns by another batchrun; {FRESH}")
     ranges = Ranges(old.stretches, claim.rows_per_part)
     there = store.names(DATA)
 

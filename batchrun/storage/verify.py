@@ -88,7 +88,12 @@ class _Verification:
         source.require(kept, "input.id and input.keep")
         fields = [source.schema.field(name) for name in kept if name in source.schema.names]
         carried = Carried(source.read(kept, 0, self._ranges.rows)) if kept else None
-        return Expected(manifest.run_id, manifest.emulated, stored_schema(result_schema(fields)), carried)
+        return Expected(
+            manifest.run_id,
+            manifest.emulated,
+            stored_schema(result_schema(fields, list(manifest.extras or ()))),
+            carried,
+        )
 
     def _schema_found(self) -> pa.Schema:
         """Return the schema of the first part that has one, so that the others are held against it."""

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchrun.bedrock.body import (
-    MalformedAnswerError,
-    Sampling,
-    converse_arguments,
-    invoke_body,
-    messages_from,
-    read_converse_answer,
-    read_invoke_answer,
-    resized,
-)
+from batchrun.bedrock.answers import MalformedAnswerError, read_converse_answer, read_invoke_answer
+from batchrun.bedrock.body import Sampling, converse_arguments, invoke_body, resized
 from batchrun.records import Message, Prompt, Request, Usage
 
 PROMPT = Prompt("Be brief.", (Message("user", "Grüße, 世界"), Message("assistant", "{")))
@@ -173,48 +165,3 @@ def test_a_200_without_an_answer_in_it_is_refused(body: bytes):
 def test_a_converse_answer_without_an_answer_in_it_is_refused(answer: dict[str, Any]):
     with pytest.raises(MalformedAnswerError, match="Converse answered 200 without an answer in it"):
         read_converse_answer(answer)
-
-
-TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-
-
-@pytest.mark.parametrize("value", [TURNS, json.dumps(TURNS)], ids=["list", "JSON text"])
-def test_a_messages_cell_is_a_list_or_its_json(value: object):
-    assert messages_from(value) == (None, (Message("user", "Hi"), Message("assistant", "Hello")))
-
-
-def test_a_first_system_message_is_the_system_prompt():
-    system, messages = messages_from([{"role": "system", "content": "Be brief."}, *TURNS])
-
-    assert system == "Be brief."
-    assert messages[0] == Message("user", "Hi")
-
-
-def test_content_may_be_a_list_of_text_blocks():
-    blocks = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-
-    assert messages_from([{"role": "user", "content": blocks}]) == (None, (Message("user", "ab"),))
-
-
-@pytest.mark.parametrize(
-    ("value", "says"),
-    [
-        (None, "non-empty list"),
-        ([], "non-empty list"),
-        ("{}", "non-empty list"),
-        ("not JSON", "Expecting value"),
-        ("[" * 100_000, "nested too deeply"),
-        (["Hi"], "message 0 must have a role"),
-        ([{"role": "tool", "content": "x"}], "message 0 must have a role"),
-        ([{"role": "user", "content": None}], r"message 0 \(user\) has no text content"),
-        ([{"role": "user", "content": ""}], "has no text content"),
-        ([{"role": "user", "content": []}], "has no text content"),
-        ([{"role": "user", "content": [{"type": "image"}]}], "has no text content"),
-        ([{"role": "assistant", "content": "x"}], "must be the user's"),
-        ([{"role": "system", "content": "x"}], "must be the user's"),
-        ([*TURNS, {"role": "system", "content": "x"}], "only the first message may be a system message"),
-    ],
-)
-def test_what_is_no_list_of_messages_is_refused_with_what_is_wrong(value: object, says: str):
-    with pytest.raises(ValueError, match=says):
-        messages_from(value)

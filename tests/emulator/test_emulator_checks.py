@@ -1,6 +1,8 @@
 """Each check of a body: what AWS refuses, this refuses in about the same words."""
 
 import json
+import struct
+from base64 import b64encode
 
 import pytest
 from emulated_calls import US_ID, begun, converse_fields, invoke, invoke_fields, post, refused, signed, told
@@ -8,6 +10,10 @@ from emulated_calls import US_ID, begun, converse_fields, invoke, invoke_fields,
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.service import Bedrock, Call
 
+PNG = {
+    "media_type": "image/png",
+    "data": b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 2_000, 2_000)).decode(),
+}
 USER = {"role": "user", "content": "hi"}
 BLOCK_USER = {"role": "user", "content": [{"text": "hi"}]}
 
@@ -93,13 +99,12 @@ def test_everything_a_right_body_may_hold_is_let_through(bedrock):
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "Look:", "cache_control": {"type": "ephemeral"}}]},
         {"role": "assistant", "content": "Yes?"},
-        {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": "aGk="}}]},
-        {"role": "assistant", "content": "{"},  # a prefill
+        {"role": "user", "content": [{"type": "image", "source": {"type": "base64", **PNG}}]},
     ]
     call = invoke(
         messages=messages,
         system=[{"type": "text", "text": "Be brief."}],
-        temperature=0,
+        temperature=1,
         stop_sequences=["END"],
         tools=[{"name": "a", "input_schema": {"type": "object"}}],
         thinking={"type": "enabled", "budget_tokens": 1_024},
@@ -107,6 +112,12 @@ def test_everything_a_right_body_may_hold_is_let_through(bedrock):
     )
 
     assert begun(bedrock, call).prompt.input_tokens > 1_600  # the image alone
+
+
+def test_a_prefill_is_let_through(bedrock):
+    messages = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "{"}]
+
+    begun(bedrock, invoke(messages=messages, temperature=0))
 
 
 @pytest.mark.parametrize("fields", [{}, {"input": {}}, {"input": {"invokeModel": {"body": "%"}}}, {"input": 5}])

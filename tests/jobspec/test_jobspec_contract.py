@@ -17,6 +17,7 @@ IN_FORCE = {
     "generation.temperature": 0,
     "generation.top_p": 0.9,
     "generation.stop_sequences": ["\n\nHuman:"],
+    "generation.schema": {"type": "object", "properties": {"label": {"type": "string"}}},
     "model.card": "cards/own.toml",
     "model.api": "converse",
     "model.endpoint": "runtime",
@@ -50,10 +51,6 @@ IN_FORCE = {
 LATER = [
     ("prompt.images", ["photo"], D),
     ("prompt.tools", [{"name": "look"}], D),
-    ("generation.thinking_budget_tokens", 1_024, D),
-    ("generation.keep_thinking", True, D),
-    ("generation.schema", {"type": "object"}, D),
-    ("generation.schema_file", "answer.json", D),
     ("model.api", "messages", D),
     ("model.endpoint", "mantle", D),
     ("model.transport", "http", D),

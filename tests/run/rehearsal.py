@@ -17,6 +17,7 @@ from batchrun.clock import Clock
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.service import Bedrock
 from batchrun.jobspec import JobSpec
+from batchrun.readyjob import make_ready
 from tests.emulated_transport import EmulatedTransport
 from tests.virtual import run_virtual
 
@@ -111,7 +112,9 @@ def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | str) -> Job
 
 def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **options: Any) -> Rehearsal:
     """Run a job to its end in virtual time; give `transport` to go on with an emulator that was used before."""
-    carrier = transport or EmulatedTransport(Bedrock(spec.emulator or EmulatorSpec()), spec.model.api)
+    carrier = transport or EmulatedTransport(
+        Bedrock(spec.emulator or EmulatorSpec()), spec.model.api, sampling=make_ready(spec).sampling
+    )
     clock = options.pop("clock", partial(Clock, BEGAN))
 
     async def run() -> Rehearsal:

@@ -1,0 +1,162 @@
+"""What a call may ask for besides its prompt: boto3 and the Anthropic SDK get it, and what AWS refuses is refused."""
+
+import json
+import struct
+from base64 import b64encode
+
+import anthropic
+import pytest
+from anthropic import AnthropicBedrock, transform_schema
+from emulated_calls import US_ID, converse_fields, invoke, invoke_fields, refused, told
+from sdk_clients import boto_client
+
+from batchrun.emulator.config import EmulatorSpec
+from batchrun.emulator.service import Bedrock
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"stars": {"type": "integer", "minimum": 1, "maximum": 5}, "label": {"enum": ["good", "bad"]}},
+    "required": ["stars", "label"],
+    "additionalProperties": False,
+}
+STRICT = transform_schema(SCHEMA)  # as Anthropic's SDK sends it
+TOOL = {"name": "look_up", "description": "Looks a word up.", "input_schema": STRICT}
+
+
+def png(width: int = 100, height: int = 80) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0"
+
+
+def image_block(data: bytes, kind: str = "png") -> dict:
+    source = {"type": "base64", "media_type": f"image/{kind}", "data": b64encode(data).decode()}
+    return {"type": "image", "source": source}
+
+
+def looking(*blocks: dict) -> list[dict]:
+    return [{"role": "user", "content": [*blocks, {"type": "text", "text": "What is this?"}]}]
+
+
+@pytest.fixture
+def bedrock() -> Bedrock:
+    return Bedrock(EmulatorSpec())
+
+
+@pytest.fixture
+def claude(start):
+    """The Anthropic SDK's client, and the emulator that it talks to."""
+    emulator = start()
+    with AnthropicBedrock(
+        aws_access_key="AKIDEXAMPLE",
+        aws_secret_key="not-a-secret",
+        aws_region="us-east-1",
+        base_url=emulator.url,
+        max_retries=0,
+    ) as client:
+        yield client, emulator
+
+
+def output_config(schema) -> dict:
+    return {"format": {"type": "json_schema", "schema": schema}}
+
+
+# Structured output
+
+
+def fits(answer: dict) -> bool:
+    return answer.keys() == SCHEMA["properties"].keys() and 1 <= answer["stars"] <= 5
+
+
+def test_the_anthropic_sdk_gets_an_instance_of_the_schema(claude):
+    client, _ = claude
+    asked = {"model": US_ID, "max_tokens": 200, "messages": [{"role": "user", "content": "Judge."}]}
+
+    first, again = (client.messages.create(**asked, output_config=output_config(STRICT)) for _ in range(2))
+
+    assert fits(json.loads(first.content[0].text))
+    assert first.content[0].text == again.content[0].text
+
+
+def test_boto3_gets_an_instance_of_the_schema_by_both_apis(start):
+    with boto_client(start().url) as client:
+        body = json.dumps(invoke_fields("Judge.", output_config=output_config(STRICT)))
+        invoked = json.loads(client.invoke_model(modelId=US_ID, body=body)["body"].read())
+        tool = {"toolSpec": {"name": "answer", "inputSchema": {"json": SCHEMA}}}
+        forced = {"tools": [tool], "toolChoice": {"tool": {"name": "answer"}}}
+        conversed = client.converse(modelId=US_ID, **converse_fields("Judge.", toolConfig=forced))
+
+    assert fits(json.loads(invoked["content"][0]["text"]))
+    [block] = conversed["output"]["message"]["content"]
+    assert fits(block["toolUse"]["input"])
+    assert (block["toolUse"]["name"], conversed["stopReason"]) == ("answer", "tool_use")
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({**STRICT, "additionalProperties": True}, "For 'object' type, 'additionalProperties' must be explicitly set"),
+        (
+            {**STRICT, "properties": {"stars": {"type": "number", "minimum": 1, "maximum": 5}}},
+            "For 'number' type, properties minimum, maximum are not supported",
+        ),
+        (
+            {**STRICT, "properties": {"a": {"type": "array", "maxItems": 3}}},
+            "For 'array' type, property maxItems is not",
+        ),
+        ({**STRICT, "properties": {"a": {"type": "string", "format": "iri"}}}, "String format 'iri' is not supported"),
+        ({**STRICT, "properties": {"a": {"oneOf": [{"type": "string"}]}}}, "'oneOf' is not supported"),
+        ({**STRICT, "properties": {"a": {"type": "text"}}}, "Schema type 'text' is not supported"),
+        ({**STRICT, "properties": {"a": {"$ref": "#/$defs/x"}}}, "Invalid $ref"),
+        (
+            {**STRICT, "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"$ref": "#/$defs/x"}}},
+            "Circular reference",
+        ),
+        (5, "Input should be an object"),
+    ],
+    ids=lambda value: str(value)[-40:],
+)
+def test_a_schema_that_structured_output_does_not_take_is_refused(bedrock, schema, words):
+    status, kind, message = told(refused(bedrock, invoke(output_config=output_config(schema))))
+
+    assert (status, kind) == (400, "ValidationException")
+    assert words in message
+
+
+def test_a_bound_as_the_service_has_been_seen_to_refuse_it(claude):
+    client, _ = claude
+    with pytest.raises(anthropic.BadRequestError, match="must be explicitly set to false"):
+        client.messages.create(
+            model=US_ID,
+            max_tokens=10,
+            messages=[{"role": "user", "content": "Judge."}],
+            output_config=output_config({"type": "object", "properties": {}}),
+        )
+
+
+def test_structured_output_takes_no_prefill(bedrock):
+    messages = [{"role": "user", "content": "Judge."}, {"role": "assistant", "content": "{"}]
+
+    assert "prefilling" in told(refused(bedrock, invoke(messages=messages, output_config=output_config(STRICT))))[2]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output_config": 5},
+        {"output_config": {"format": 5}},
+        {"output_config": {"format": {"type": "text"}}},
+        {"tools": 5},
+        {"tools": [5]},
+        {"tools": [{"name": "a b", "input_schema": {"type": "object"}}]},
+        {"tools": [{"name": "a"}]},
+        {"tools": [TOOL, TOOL]},
+        {"tool_choice": {"type": "tool", "name": "a"}},
+        {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "a"}},
+        {"thinking": 5},
+        {"thinking": {"type": "enabled"}},
+        {"messages": looking({"type": "image"})},
+        {"messages": looking({"type": "image", "source": 5})},
+    ],
+    ids=str,
+)
+def test_a_field_of_another_shape_is_refused_and_no_crash(bedrock, changes):
+    assert told(refused(bedrock, invoke(**changes)))[:2] == (400, "ValidationException")

@@ -1,0 +1,94 @@
+"""Keys that say what a request may hold: structured output, reasoning, tools, images, tier, guardrail, metadata."""
+
+import json
+
+import pytest
+
+SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
+
+
+def test_a_schema_may_stand_in_a_file(build, tmp_path):
+    (tmp_path / "answer.json").write_text(json.dumps(SCHEMA))
+
+    assert build(**{"generation.schema_file": "answer.json"}).generation.schema_ == SCHEMA
+
+
+def test_a_schema_file_that_cannot_be_used_is_named(refusal, tmp_path):
+    (tmp_path / "answer.json").write_text("{")
+    (tmp_path / "list.json").write_text("[]")
+
+    lines = [refusal(**{"generation.schema_file": name}) for name in ("answer.json", "list.json", "none.json")]
+
+    assert [len(line) for line in lines] == [1, 1, 1]
+    assert "is not JSON: Expecting property name" in lines[0][0]
+    assert "must be a JSON Schema" in lines[1][0]
+    assert "no such file" in lines[2][0]
+    assert all(line.startswith("x.toml: generation.schema_file = ") for [line] in lines)
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (
+            {"generation.schema": {"type": "object"}},
+            'generation.schema: must describe an object: type = "object" and at least one of properties',
+        ),
+        (
+            {"generation.schema": SCHEMA, "prompt.prefill": "{"},
+            "generation.schema: goes without prompt.prefill: the schema begins the answer",
+        ),
+        ({"generation.thinking_budget_tokens": 1_023}, "generation.thinking_budget_tokens = 1023: must be ≥ 1024"),
+        (
+            {"generation.thinking_budget_tokens": 2_048},
+            "generation.thinking_budget_tokens = 2048: must be < generation.max_tokens = 512: what is left of it is "
+            "for the answer",
+        ),
+        (
+            {
+                "generation.max_tokens": "auto",
+                "generation.max_tokens_ceiling": 2_048,
+                "generation.thinking_budget_tokens": 2_048,
+            },
+            "generation.thinking_budget_tokens = 2048: must be < generation.max_tokens_ceiling = 2048: what is left "
+            "of it is for the answer",
+        ),
+        (
+            {
+                "generation.max_tokens": 4_096,
+                "generation.thinking_budget_tokens": 2_048,
+                "generation.temperature": 0.2,
+            },
+            "generation.thinking_budget_tokens = 2048: goes only with generation.temperature left out or 1",
+        ),
+        (
+            {"generation.max_tokens": 4_096, "generation.thinking_budget_tokens": 2_048, "generation.top_p": 0.9},
+            "generation.thinking_budget_tokens = 2048: goes only with generation.top_p left out or ≥ 0.95",
+        ),
+        (
+            {"generation.max_tokens": 4_096, "generation.thinking_budget_tokens": 2_048, "prompt.prefill": "{"},
+            "generation.thinking_budget_tokens = 2048: goes without prompt.prefill: reasoning begins the answer",
+        ),
+        (
+            {
+                "generation.max_tokens": 4_096,
+                "generation.thinking_budget_tokens": 2_048,
+                "generation.schema": SCHEMA,
+                "model.api": "converse",
+            },
+            'model.api = "converse": cannot carry generation.schema with thinking_budget_tokens: Converse gets the '
+            'schema as a forced tool, and the model does not reason before one; use api = "invoke"',
+        ),
+        (
+            {"generation.keep_thinking": True},
+            "generation.keep_thinking = true: has no effect without generation.thinking_budget_tokens",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_name(refusal, keys, line):
+    assert refusal(**keys) == [f"x.toml: {line}"]
+
+
+def test_reasoning_goes_with_a_temperature_of_one(build):
+    keys = {"generation.max_tokens": 4_096, "generation.thinking_budget_tokens": 2_048, "generation.temperature": 1}
+
+    assert build(**keys).generation.thinking_budget_tokens == 2_048
