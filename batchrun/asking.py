@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from batchrun.bedrock.body import Sampling
+from batchrun.bedrock.card import Card
+from batchrun.bedrock.service import Service
 from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
 from batchrun.storage.schema import Extras
@@ -39,6 +41,12 @@ def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
     )
 
 
+def service_of(spec: JobSpec) -> Service:
+    """Return what every request asks of Bedrock itself."""
+    model = spec.model
+    return Service(model.service_tier, model.request_metadata, model.guardrail_id, model.guardrail_version)
+
+
 def extras_of(spec: JobSpec) -> Extras:
     """Return the result columns that this job has and others have not."""
     schema = spec.generation.schema_
@@ -48,8 +56,11 @@ def extras_of(spec: JobSpec) -> Extras:
     )
 
 
-def remarks(spec: JobSpec, extras: Extras) -> Iterator[str]:
-    """Yield what a plan should say of the schema: fields without a type of their own, bounds that are checked later."""
+def remarks(spec: JobSpec, card: Card, extras: Extras) -> Iterator[str]:
+    """Yield what a plan should say: a tier that may not be had, schema fields without a type, bounds checked later."""
+    tier, tiers = spec.model.service_tier, card.facts.get("tiers", {})
+    if tier is not None and tier not in tiers.get("supported", [tier]):
+        yield f'model.service_tier = "{tier}": {card.name} has {", ".join(tiers["supported"])} by its card'
     schema = spec.generation.schema_
     if schema is None:
         return

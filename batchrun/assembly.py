@@ -171,7 +171,8 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
     aws = ready.spec.aws
     regions = {lane.source_region for lane in ready.lanes}
     largest = replace(ready.sampling, max_tokens=ready.longest_answer)
-    wire = Wire(ready.spec.model.api, largest, connections=max(1, _connections(ready) // len(regions)))
+    connections = max(1, _connections(ready) // len(regions))
+    wire = Wire(ready.spec.model.api, largest, connections, service=ready.service)
     if aws.endpoint_url != EMULATOR:
         async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
             yield transport

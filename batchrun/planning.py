@@ -1,7 +1,7 @@
 """plan: what a job would send, where, at what cost and in what time, worked out without a call."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -61,12 +61,24 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
     }
 
 
-def _shown(ready: ReadyJob, request: Request) -> dict[str, Any]:
+def _shown(ready: ReadyJob, request: Request) -> Any:
     """Return a request as the job's API takes it."""
     if ready.spec.model.api == "converse":
-        return converse_arguments(request.prompt, ready.sampling)
-    body: dict[str, Any] = json.loads(request.body)
-    return body
+        return _showable({**converse_arguments(request.prompt, ready.sampling), **ready.service.converse_arguments})
+    return _showable(json.loads(request.body))
+
+
+def _showable(value: Any) -> Any:
+    """Copy a request with images by their size alone."""
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
+    if isinstance(value, Mapping):
+        hidden = value.get("type") == "base64" and isinstance(value.get("data"), str)
+        return {
+            key: f"({len(one)} characters of base64)" if hidden and key == "data" else _showable(one)
+            for key, one in value.items()
+        }
+    return [_showable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from batchrun.asking import extras_of, remarks, sampling_of
+from batchrun.asking import extras_of, remarks, sampling_of, service_of
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
+from batchrun.bedrock.service import Service
 from batchrun.errors import InputError, JobError
 from batchrun.jobspec import JobSpec, load_job
 from batchrun.jobspec.generation import AUTO
@@ -42,6 +43,7 @@ class ReadyJob:
     prices: Mapping[str, Prices]
     renderer: Renderer
     sampling: Sampling
+    service: Service
     extras: Extras
     warnings: tuple[str, ...]
 
@@ -175,8 +177,9 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         prices=_prices(spec, card),
         renderer=Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill)),
         sampling=sampling_of(spec, max_tokens),
+        service=service_of(spec),
         extras=extras,
-        warnings=(*warnings, *remarks(spec, extras)),
+        warnings=(*warnings, *remarks(spec, card, extras)),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -14,6 +14,7 @@ from batchrun.bedrock.answers import read_converse_answer as read_converse
 from batchrun.bedrock.body import Sampling, converse_arguments
 from batchrun.bedrock.faults import Fault, classify
 from batchrun.bedrock.sdk import read_timeout_s
+from batchrun.bedrock.service import NOTHING_ASKED, Service
 from batchrun.emulator.faults import FAULTS
 from batchrun.emulator.reply import Reply, error_reply
 from batchrun.emulator.service import Bedrock, Call, Running
@@ -37,12 +38,12 @@ class EmulatedTransport:
         expire_at_s: Sequence[float] = (),
         slept_s: Callable[[], float] = lambda: 0.0,
         sampling: Sampling | None = None,
-        headers: Mapping[str, str] | None = None,
+        service: Service = NOTHING_ASKED,
     ) -> None:
         """Take the service, what its clock shows [s] at the first call, and when credentials cease to be good [s].
 
         `slept_s` is how long our machine has slept; the service does not, and the calls that were out are lost.
-        `sampling` is what a job asks for by Converse, `headers` what it does by InvokeModel.
+        `sampling` is what a job asks of the model by Converse, `service` what it asks of Bedrock.
         """
         self.bedrock = bedrock
         self.sends: Counter[int] = Counter()
@@ -54,7 +55,7 @@ class EmulatedTransport:
         self._expire_at_s = list(expire_at_s)
         self._slept_s = slept_s
         self._sampling = sampling
-        self._headers = headers or {}
+        self._service = service
         self._started_s: float | None = None
         self._ids = count(1)
 
@@ -85,11 +86,15 @@ class EmulatedTransport:
         return anyio.current_time() + self._slept_s() - self._started_s + self._began_at_s
 
     def _call(self, inference_id: str, source_region: str, request: Request) -> Call:
-        headers = {"Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region)), **self._headers}
+        headers = {
+            "Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region)),
+            **(self._service.headers if self._api == "invoke" else {}),
+        }
         body = request.body
         if self._api == "converse":
             sampling = replace(self._sampling or Sampling(1), max_tokens=request.max_tokens)
-            body = json.dumps(converse_arguments(request.prompt, sampling), default=_base64).encode()
+            arguments = {**converse_arguments(request.prompt, sampling), **self._service.converse_arguments}
+            body = json.dumps(arguments, default=_base64).encode()
         return Call(f"/{source_region}/model/{inference_id}/{self._api}", headers, body)
 
     async def _reply(self, call: Call) -> Reply:
@@ -115,7 +120,8 @@ class EmulatedTransport:
                 answer = read_invoke_answer(reply.body)
         except MalformedAnswerError as error:
             return classify("MalformedAnswer", 200, str(error))
-        return replace(answer, request_id=f"emulated-{next(self._ids)}")
+        tier = reply.headers.get("X-Amzn-Bedrock-Service-Tier")
+        return replace(answer, request_id=f"emulated-{next(self._ids)}", service_tier=tier)
 
 
 def _base64(content: bytes) -> str:

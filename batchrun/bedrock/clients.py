@@ -1,9 +1,9 @@
 """The SDK's clients, one per source Region: opened when first needed, closed when their last call has ended."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import anyio
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where clients send, and what they sign with; None leaves it to the session. `url` may hold {region}."""
+    """Where clients send, and what they sign with; None leaves it to the session. `url` may hold {region}.
+
+    `headers` are those of every InvokeModel call for which the SDK has no argument.
+    """
 
     url: str | None = None
     access_key: str | None = None
     secret_key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Clients:
@@ -77,7 +81,7 @@ class Clients:
         async with self._opening:  # opening one loads service models; two at once would load them twice
             if source_region not in self._by_region:
                 at = self._endpoint
-                self._by_region[source_region] = await self._open.enter_async_context(
+                client = await self._open.enter_async_context(
                     self.session.client(
                         "bedrock-runtime",
                         region_name=source_region,
@@ -87,4 +91,11 @@ class Clients:
                         aws_secret_access_key=at.secret_key,
                     )
                 )
+                if at.headers:  # before the signature, which then covers them
+                    client.meta.events.register("before-call.bedrock-runtime.InvokeModel", self._add_headers)
+                self._by_region[source_region] = client
             return self._by_region[source_region]
+
+    def _add_headers(self, params: dict[str, Any], **others: object) -> None:
+        del others
+        params["headers"].update(self._endpoint.headers)

@@ -17,6 +17,7 @@ from batchrun.bedrock.body import Sampling, converse_arguments
 from batchrun.bedrock.clients import Clients, Endpoint
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
 from batchrun.bedrock.faults import Fault, classify
+from batchrun.bedrock.service import NOTHING_ASKED, Service
 from batchrun.bedrock.sockets import LivelySession
 from batchrun.clock import slept_s
 from batchrun.records import Completion, Request
@@ -42,6 +43,7 @@ class Wire:
     sampling: Sampling
     connections: int
     keep_alive_s: float = KEEP_ALIVE_S  # of a connection that is not in use
+    service: Service = NOTHING_ASKED
 
 
 class SdkTransport:
@@ -55,7 +57,12 @@ class SdkTransport:
         self._slept_before_s = slept_s()
         self._clients: Clients | None = None
         keys = stand_in_keys(access, os.environ)
-        self._endpoint = Endpoint(access.endpoint_url, keys.get("aws_access_key_id"), keys.get("aws_secret_access_key"))
+        self._endpoint = Endpoint(
+            access.endpoint_url,
+            keys.get("aws_access_key_id"),
+            keys.get("aws_secret_access_key"),
+            wire.service.headers if wire.api == "invoke" else {},
+        )
         self._config = AioConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},  # named, or AWS_RETRY_MODE=adaptive would slow us
             max_pool_connections=wire.connections,
@@ -137,7 +144,7 @@ class SdkTransport:
 
     async def _send(self, client: "BedrockRuntimeClient", inference_id: str, request: Request) -> Completion:
         if self._wire.api == "converse":
-            return await _converse(client, inference_id, request, self._wire.sampling)
+            return await _converse(client, inference_id, request, self._wire)
         return await _invoke(client, inference_id, request)
 
 
@@ -150,12 +157,10 @@ async def _invoke(client: "BedrockRuntimeClient", inference_id: str, request: Re
     return _with_headers(read_invoke_answer(body), answer["ResponseMetadata"])
 
 
-async def _converse(
-    client: "BedrockRuntimeClient", inference_id: str, request: Request, sampling: Sampling
-) -> Completion:
-    if request.max_tokens != sampling.max_tokens:
-        sampling = replace(sampling, max_tokens=request.max_tokens)
-    answer = await client.converse(modelId=inference_id, **converse_arguments(request.prompt, sampling))
+async def _converse(client: "BedrockRuntimeClient", inference_id: str, request: Request, wire: Wire) -> Completion:
+    sampling = replace(wire.sampling, max_tokens=request.max_tokens)
+    arguments = {**converse_arguments(request.prompt, sampling), **wire.service.converse_arguments}
+    answer = await client.converse(modelId=inference_id, **arguments)
     return _with_headers(read_converse_answer(answer), answer["ResponseMetadata"])
 
 

@@ -165,3 +165,17 @@ def test_a_200_without_an_answer_in_it_is_refused(body: bytes):
 def test_a_converse_answer_without_an_answer_in_it_is_refused(answer: dict[str, Any]):
     with pytest.raises(MalformedAnswerError, match="Converse answered 200 without an answer in it"):
         read_converse_answer(answer)
+
+
+def test_an_answer_of_a_guardrail_that_blocked_the_prompt_may_say_nothing_of_tokens():
+    body = {"content": [{"type": "text", "text": "No."}], "amazon-bedrock-guardrailAction": "INTERVENED"}
+
+    answer = read_invoke_answer(json.dumps(body).encode())
+
+    assert (answer.text, answer.stop_reason, answer.usage) == ("No.", "guardrail_intervened", Usage())
+
+
+def test_a_guardrail_that_did_nothing_leaves_the_stop_reason():
+    body = invoke_answer(**{"amazon-bedrock-guardrailAction": "NONE"})
+
+    assert read_invoke_answer(json.dumps(body).encode()).stop_reason == "end_turn"

@@ -160,3 +160,66 @@ def test_structured_output_takes_no_prefill(bedrock):
 )
 def test_a_field_of_another_shape_is_refused_and_no_crash(bedrock, changes):
     assert told(refused(bedrock, invoke(**changes)))[:2] == (400, "ValidationException")
+
+
+# Tier, tags, guardrail
+
+
+def test_boto3_names_a_guardrail_by_both_apis(start):
+    named = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
+    with boto_client(start().url) as client:
+        body = json.dumps(invoke_fields("Hi [[guardrail=INTERVENED]]"))
+        invoked = json.loads(client.invoke_model(modelId=US_ID, body=body, **named)["body"].read())
+        conversed = client.converse(
+            modelId=US_ID, **converse_fields("Hi [[guardrail=INTERVENED]]", guardrailConfig=named)
+        )
+
+    assert invoked["amazon-bedrock-guardrailAction"] == "INTERVENED"
+    assert conversed["stopReason"] == "guardrail_intervened"
+
+
+def test_boto3_tags_a_conversation(start):
+    emulator = start()
+    with boto_client(emulator.url) as client:
+        client.converse(modelId=US_ID, **converse_fields(requestMetadata={"team": "reviews"}))
+
+    assert emulator.stats()["request_metadata"] == {'{"team": "reviews"}': 1}
+
+
+def test_the_anthropic_sdk_asks_for_a_tier_by_header(claude):
+    client, emulator = claude
+    asked = {"model": US_ID, "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
+
+    answer = client.messages.with_raw_response.create(
+        **asked, extra_headers={"X-Amzn-Bedrock-Service-Tier": "reserved"}
+    )
+
+    assert answer.headers["X-Amzn-Bedrock-Service-Tier"] == "reserved"
+    with pytest.raises(anthropic.BadRequestError, match="'flex' is not supported for this model"):
+        client.messages.create(**asked, extra_headers={"X-Amzn-Bedrock-Service-Tier": "flex"})
+    assert emulator.stats()["service_tiers"] == {"reserved": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"X-Amzn-Bedrock-Service-Tier": "cheap"}, "Member must satisfy enum value set"),
+        ({"X-Amzn-Bedrock-GuardrailIdentifier": "abc"}, "must be provided together"),
+        ({"X-Amzn-Bedrock-GuardrailVersion": "1"}, "must be provided together"),
+        (
+            {"X-Amzn-Bedrock-GuardrailIdentifier": "A B", "X-Amzn-Bedrock-GuardrailVersion": "1"},
+            "guardrail identifier or version is invalid",
+        ),
+        ({"X-Amzn-Bedrock-Request-Metadata": "team"}, "must be a JSON object"),
+        ({"X-Amzn-Bedrock-Request-Metadata": "{}"}, "must be a JSON object of 1 to 16"),
+        ({"X-Amzn-Bedrock-Request-Metadata": '{"a": 1}'}, "not allowed"),
+    ],
+)
+def test_what_is_wrongly_asked_of_the_service_is_refused(bedrock, headers, words):
+    call = invoke()
+    call = type(call)(call.raw_path, {**call.headers, **headers}, call.body)
+
+    status, kind, message = told(refused(bedrock, call))
+
+    assert (status, kind) == (400, "ValidationException")
+    assert words in message

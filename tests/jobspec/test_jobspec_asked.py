@@ -82,6 +82,40 @@ def test_a_schema_file_that_cannot_be_used_is_named(refusal, tmp_path):
             {"generation.keep_thinking": True},
             "generation.keep_thinking = true: has no effect without generation.thinking_budget_tokens",
         ),
+        (
+            {"model.service_tier": "flex", "model.api": "converse"},
+            'model.service_tier = "flex": cannot go with api = "converse": the SDK\'s Converse knows no tier; '
+            'use api = "invoke"',
+        ),
+        (
+            {"model.service_tier": "cheap"},
+            'model.service_tier = "cheap": must be "default", "priority", "flex" or "reserved"',
+        ),
+        (
+            {"model.guardrail_id": "abc123"},
+            'model.guardrail_version: required with model.guardrail_id, for example guardrail_version = "1"',
+        ),
+        (
+            {"model.guardrail_version": "1"},
+            'model.guardrail_version = "1": has no effect without model.guardrail_id',
+        ),
+        (
+            {"model.guardrail_id": "Mine!", "model.guardrail_version": "1"},
+            'model.guardrail_id = "Mine!": must be an ID such as "gr1abc2def3g" or the ARN of a guardrail',
+        ),
+        (
+            {"model.guardrail_id": "abc123", "model.guardrail_version": "latest"},
+            'model.guardrail_version = "latest": must be a number in quotes such as "1", or "DRAFT"',
+        ),
+        (
+            {"model.request_metadata": {f"t{n}": "x" for n in range(17)}},
+            "model.request_metadata: must hold at most 16 tags",
+        ),
+        (
+            {"model.request_metadata": {"team": "Grüße"}},
+            "model.request_metadata: takes letters, digits, blanks and :_@$#=/+,.- in keys and values, at most 256 "
+            "each",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_by_name(refusal, keys, line):

@@ -112,9 +112,7 @@ def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | str) -> Job
 
 def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **options: Any) -> Rehearsal:
     """Run a job to its end in virtual time; give `transport` to go on with an emulator that was used before."""
-    carrier = transport or EmulatedTransport(
-        Bedrock(spec.emulator or EmulatorSpec()), spec.model.api, sampling=make_ready(spec).sampling
-    )
+    carrier = transport or _transport(spec)
     clock = options.pop("clock", partial(Clock, BEGAN))
 
     async def run() -> Rehearsal:
@@ -123,6 +121,12 @@ def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **option
         return Rehearsal(summary, carrier, spec, anyio.current_time() - started_s)
 
     return run_virtual(run)
+
+
+def _transport(spec: JobSpec) -> EmulatedTransport:
+    ready = make_ready(spec)
+    bedrock = Bedrock(spec.emulator or EmulatorSpec())
+    return EmulatedTransport(bedrock, spec.model.api, sampling=ready.sampling, service=ready.service)
 
 
 def numbered(rows: int, text: str = "Name a colour.") -> list[str]:
