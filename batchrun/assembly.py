@@ -13,6 +13,7 @@ from batchrun.backlog import Backlog, Columns
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.bedrock.transport import Transport
+from batchrun.caching import least_tokens
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dispatch import Dispatch, Reading
@@ -26,11 +27,13 @@ from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
+from batchrun.lanes.warmth import Warmth
 from batchrun.pipeline import Pipeline, Stations
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Status
 from batchrun.render import Requests
 from batchrun.runaway import MaxFailed, RunAway
+from batchrun.screen.caching import CacheTally
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts
 from batchrun.storage.manifest import read_manifest
@@ -142,6 +145,8 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         idle = "input" if backlog.waiting else None
         tally.waiting_for(bound.value if bound is not None else idle, now_s)
 
+    if ready.spec.cache.asked:
+        tally.cache = CacheTally()
     gate = Gate(_admissions(ready, output, clock), clock, waiting_for)
     stations = Stations(
         backlog=backlog,
@@ -204,7 +209,8 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
         max_tokens=_max_tokens(ready, output),
     )
     router = Router(ready.lanes, pools, price_order(ready.prices))
-    return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight)
+    warmth = Warmth(spec.cache.ttl, least_tokens(ready.card)) if spec.cache.asked else None
+    return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight, warmth)
 
 
 def _reading(ready: ReadyJob) -> Reading:

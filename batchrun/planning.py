@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from batchrun.bedrock.body import converse_arguments
+from batchrun.caching import check_sampled
 from batchrun.cells import rows_of
 from batchrun.expected import Answers
 from batchrun.jobspec import JobSpec
@@ -56,7 +57,11 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
         "quotas": _quotas(ready),
         **_estimates(ready, sample, round(rows * sample.sendable), answers.first),
         "max_tokens": answers.record(sample.input_per_row),
-        "warnings": [*ready.warnings, *_warnings(ready, source, sample)],
+        "warnings": [
+            *ready.warnings,
+            *_warnings(ready, source, sample),
+            *check_sampled(sample.requests, ready.sampling, ready.card),
+        ],
         "requests": [_shown(ready, request) for request in islice(_requests(ready, source, 0, rows), show)],
     }
 

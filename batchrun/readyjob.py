@@ -12,6 +12,7 @@ from batchrun.asking import extras_of, remarks, sampling_of, service_of
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
 from batchrun.bedrock.service import Service
+from batchrun.caching import check_fixed, checkpoints_of
 from batchrun.errors import InputError, JobError
 from batchrun.jobspec import JobSpec, load_job
 from batchrun.jobspec.generation import AUTO
@@ -168,6 +169,9 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     first = FIRST + (generation.thinking_budget_tokens or 0)
     max_tokens = min(first, generation.longest) if auto else generation.longest
     extras = extras_of(spec)
+    renderer = Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill))
+    sampling = sampling_of(spec, max_tokens, checkpoints_of(spec, card))
+    cached = check_fixed(sampling, renderer.fixed_system, card)
     return ReadyJob(
         spec=spec,
         card=card,
@@ -175,11 +179,11 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         refused=tuple(refused),
         quotas=quotas,
         prices=_prices(spec, card),
-        renderer=Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill)),
-        sampling=sampling_of(spec, max_tokens),
+        renderer=renderer,
+        sampling=sampling,
         service=service_of(spec),
         extras=extras,
-        warnings=(*warnings, *remarks(spec, card, extras)),
+        warnings=(*warnings, *remarks(spec, card, extras), *cached),
     )
 
 

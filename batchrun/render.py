@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 import jinja2
 from jinja2 import meta, nodes
 
-from batchrun.bedrock.body import InvokeFrame, Sampling, invoke_body
+from batchrun.bedrock.body import InvokeFrame, Sampling, head_of, invoke_body
+from batchrun.bedrock.checkpoints import NO_CHECKPOINTS, Prefixes
 from batchrun.bedrock.turns import Turns, turns_from
 from batchrun.errors import JobError
 from batchrun.records import Message, Prompt, Request
@@ -70,6 +71,11 @@ class Renderer:
         own = [self._messages] if self._messages is not None else []
         self.columns = list(dict.fromkeys([*own, *(column for columns in named for column in columns)]))
 
+    @property
+    def fixed_system(self) -> str | None:
+        """Return the system prompt if it is the same for all rows."""
+        return self._system_text
+
     def prompt(self, cells: Mapping[str, Any]) -> Prompt:
         """Render one row.
 
@@ -114,10 +120,11 @@ class Requests:
 
     def __init__(self, sampling: Sampling, largest_bytes: int) -> None:
         self._frame = InvokeFrame(sampling)
+        self._prefixes = Prefixes(sampling.cache, head_of(sampling)) if sampling.cache != NO_CHECKPOINTS else None
         self._max_tokens = sampling.max_tokens
         self._largest_bytes = largest_bytes
         # Tools and a schema are text that the model reads; the rest of what surrounds a row's text is not.
-        bare = replace(sampling, schema=None, tools=())
+        bare = replace(sampling, schema=None, tools=(), cache=NO_CHECKPOINTS)
         self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), bare))
         self._frame_tokens = FRAME_TOKENS + (TOOL_TOKENS if sampling.tools or sampling.schema_as_tool else 0)
         self._bytes = FIRST_BYTES  # running means over rows, of their text
@@ -135,7 +142,9 @@ class Requests:
         if len(body) > self._largest_bytes:
             raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
         text_tokens = (len(body) - prompt.image_bytes - self._frame_bytes) * self._tokens / self._bytes
-        return Request(row, prompt, body, self._frame_tokens + int(text_tokens) + prompt.image_tokens, self._max_tokens)
+        input_tokens = self._frame_tokens + int(text_tokens) + prompt.image_tokens
+        prefixes = self._prefixes.of(prompt) if self._prefixes is not None else ()
+        return Request(row, prompt, body, input_tokens, self._max_tokens, prefixes)
 
     def learn(self, request: Request, input_tokens: int) -> None:
         """Correct the estimate by what Bedrock counted."""

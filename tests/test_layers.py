@@ -18,7 +18,7 @@ LAYERS = [
     {"records", "clock"},
     {"bedrock"},
     {"storage", "lanes"},
-    {"render", "sandbox", "readyjob", "runaway", "cells", "asking"},
+    {"render", "sandbox", "readyjob", "runaway", "cells", "asking", "caching"},
     {"screen", "sinks"},
     {"backlog", "dispatch", "syncing", "copying"},
     {"pipeline"},

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 from batchrun.bedrock.card import Card
@@ -55,7 +56,7 @@ def check_marks(marks: Sequence[Mark], card: Card) -> None:
     most = card.facts["caching"]["max_checkpoints"]
     if len(marks) > most:
         raise invalid(f"A maximum of {most} blocks with cache_control may be provided. Found {len(marks)}.")
-    for before, mark in zip(marks, marks[1:], strict=False):
+    for before, mark in pairwise(marks):
         if TTL_S[mark.ttl] > TTL_S[before.ttl]:
             raise invalid(
                 f"{mark.where}.ttl: a ttl='{mark.ttl}' cache_control block must not come after a ttl='{before.ttl}' "

@@ -42,10 +42,6 @@ LATER = (
     Later("routing.lane", WHOLE_CARD, "a lane of one's own", ([],)),
     Later("quota.discover", WHOLE_CARD, "reading quotas from AWS", (False,)),
     Later("quota.pools.*/mantle", WHOLE_CARD, "the mantle endpoint"),
-    Later("cache.system", WHOLE_CARD, "prompt caching", (False,)),
-    Later("cache.tools", WHOLE_CARD, "prompt caching", (False,)),
-    Later("cache.messages", WHOLE_CARD, "prompt caching", (False,)),
-    Later("cache.ttl", WHOLE_CARD, "prompt caching", ("5m",)),
     Later("dedupe", WHOLE_CARD, "sending equal requests once", (False,)),
     Later("aws.control_url", WHOLE_CARD, "reading quotas and profiles from AWS"),
 )

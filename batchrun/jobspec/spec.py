@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, InstanceOf, PrivateAttr, ValidationE
 
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
+from batchrun.jobspec.cache import Cache
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.jobspec.generation import Generation
 from batchrun.jobspec.keys import Key, keys_of
@@ -49,6 +50,7 @@ class JobSpec(Table):
     model: Model = Model()
     routing: Routing
     quota: Quota = Quota()
+    cache: Cache = Cache()
     retry: Retry = Retry()
     limits: Limits = Limits()
     output: Output
@@ -124,6 +126,29 @@ class JobSpec(Table):
                 'tool, and the model does not reason before one; use api = "invoke"',
             )
         return model
+
+    @field_validator("cache")
+    @classmethod
+    def _has_something_to_keep(cls, cache: Cache, info: ValidationInfo) -> Cache:
+        prompt: Prompt | None = info.data.get("prompt")
+        model: Model | None = info.data.get("model")
+        generation: Generation | None = info.data.get("generation")
+        if model is not None and model.api == "converse" and cache.asked and cache.ttl == "1h":
+            raise MisfitError(
+                "ttl", 'cannot be carried by Converse: the SDK\'s cachePoint knows no ttl; use model.api = "invoke"'
+            )
+        if prompt is None or generation is None or model is None:
+            return cache
+        if cache.messages and prompt.messages is None:
+            raise MisfitError(
+                "messages", "has nothing to keep: prompt.user is one message; it goes with prompt.messages"
+            )
+        if cache.system and prompt.system is None and prompt.messages is None:
+            raise MisfitError("system", "has nothing to keep: the job has no prompt.system")
+        as_tool = generation.schema_ is not None and model.api == "converse"
+        if cache.tools and not as_tool and not getattr(prompt, "tools", ()):
+            raise MisfitError("tools", "has nothing to keep: the job declares no prompt.tools")
+        return cache
 
     @field_validator("output")
     @classmethod
