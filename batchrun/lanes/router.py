@@ -90,7 +90,9 @@ class Router:
         led_until_s = kept.led_until([lane for door in asked for lane in door.holds()], now_s)
         opens_s = min([door.opens_at_s for door in asked if _keeps(door, kept, now_s)], default=inf)
         if led_until_s < inf or opens_s <= now_s + STAY_S:
-            return Wait(min(led_until_s, opens_s), for_quota=False, for_cache=True)
+            spreads_s = kept.spreads_at(now_s) if cold is not None else inf
+            at_s = min(led_until_s, opens_s, spreads_s if spreads_s > now_s else inf)
+            return Wait(at_s, for_quota=False, for_cache=True)
         if cold is not None:
             return cold
         earliest_s = min([door.opens_at_s for door in asked], default=inf)

@@ -20,6 +20,7 @@ SAFETY_S = 5.0  # of a TTL: a call takes a while to arrive, and a read that come
 # the rest reading at a tenth: 1.25 + 0.1 < 2, and 2 + 2 x 0.1 < 3. List prices; docs/caching.md has the sums.
 PAYS_FROM = {"5m": 2, "1h": 3}
 MANY = 8  # rows that pay for any further lane: where a run's rows are all alike, so many always wait at the gate
+SPREAD_S = 0.25  # that rows are kept back before they warm a further lane; time for some hundred others to be rendered
 LEAD_S = 30.0  # what hangs for longer is not waited for: another call leads. No answer of usual length takes so long.
 MOST_KNOWN = 100_000  # entries remembered, about 30 MB: rows may have a prefix of their own
 
@@ -44,12 +45,21 @@ class Kept:
         return self.warmth.heat(lane, self.keys, now_s)
 
     def pays(self, lanes: Sequence[Lane], now_s: float) -> bool:
-        """Tell whether so many rows wait for them, shared out, that one more of `lanes` pays for its own entry."""
+        """Tell whether so many rows wait for them, shared out, that one more of `lanes` pays for its own entry.
+
+        Not at once: rows with other prefixes may come, and take what lanes have room.
+        """
+        if now_s < self.spreads_at(now_s):
+            return False
         waiting = self.warmth.waiting(self.keys[-1])
         if waiting >= MANY:
             return True
         serving = sum(self.heat(lane, now_s) is not Heat.COLD for lane in lanes)
         return waiting >= PAYS_FROM[self.warmth.ttl] * (serving + 1)
+
+    def spreads_at(self, now_s: float) -> float:
+        """Return when rows that wait for them may warm further lanes [s]."""
+        return self.warmth.waits_since(self.keys[-1], now_s) + SPREAD_S
 
     def led_until(self, lanes: Sequence[Lane], now_s: float) -> float:
         """Return when the first of the calls that warm one of `lanes` is given up [s]; inf if there is none."""
@@ -76,6 +86,7 @@ class Warmth:
         self._entries: dict[tuple[Lane, bytes], _Entry] = {}
         self._ignored: set[bytes] = set()  # prefixes of which Bedrock said that it neither read nor wrote them
         self._waiting: Counter[bytes] = Counter()
+        self._since: dict[bytes, float] = {}  # when the first of those who wait was kept back
         self._changed: set[bytes] = set()
 
     def __repr__(self) -> str:
@@ -106,6 +117,10 @@ class Warmth:
         """Return how many rows wait for a call with this longest prefix."""
         return self._waiting[key]
 
+    def waits_since(self, key: bytes, now_s: float) -> float:
+        """Return since when rows with this longest prefix have been kept back [s]: from now on, if none was before."""
+        return self._since.setdefault(key, now_s)
+
     def arrived(self, request: Request) -> None:
         """Note a row that waits for its call."""
         for prefix in request.prefixes[-1:]:
@@ -117,6 +132,7 @@ class Warmth:
             self._waiting[prefix.key] -= 1
             if self._waiting[prefix.key] <= 0:
                 del self._waiting[prefix.key]
+                self._since.pop(prefix.key, None)
 
     def sent(self, lane: Lane, keys: Iterable[bytes], now_s: float) -> tuple[bytes, ...]:
         """Note a call that goes out; return the prefixes that it is the one to write."""

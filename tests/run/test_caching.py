@@ -191,7 +191,7 @@ def test_a_prefix_that_is_too_short_is_refused_before_the_run_with_both_numbers(
 def test_tools_that_are_too_short_alone_are_refused_though_the_system_prompt_is_long(tmp_path):
     schema = {"type": "object", "properties": {"label": {"type": "string"}}}
     changes = {"model": {"api": "converse"}, "generation": {"max_tokens": 9, "schema": schema}}
-    with pytest.raises(JobError, match="leave cache.tools out, the other checkpoint keeps the tools too"):
+    with pytest.raises(JobError, match=r"leave cache\.tools out, the other checkpoint keeps the tools too"):
         make_ready(cached(tmp_path, ["x"], cache={"tools": True}, **changes))
 
 
