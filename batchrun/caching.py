@@ -1,15 +1,13 @@
 """What a job has Bedrock keep of its requests, checked before the run: AWS ignores what is too short without a word."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from batchrun.bedrock.body import Sampling, head_of
 from batchrun.bedrock.card import Card
 from batchrun.bedrock.checkpoints import MARGIN, NO_CHECKPOINTS, Checkpoints, Prefixes, surely_short
 from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
-from batchrun.records import Message, Prefix, Prompt, Request
-
-MANY = 0.5  # of the rows; with a prefix of their own, writes cost more than reads can save
+from batchrun.records import Message, Prefix, Prompt
 
 
 def checkpoints_of(spec: JobSpec, card: Card) -> Checkpoints:
@@ -53,28 +51,6 @@ def check_fixed(sampling: Sampling, system: str | None, card: Card) -> Iterator[
                 f"cache.{key}: the prefix has about {prefix.tokens:,} tokens, {card.name} keeps {least:,} and more: "
                 "if it has fewer, nothing is kept; the summary says so"
             )
-
-
-def check_sampled(requests: Sequence[Request], sampling: Sampling, card: Card) -> Iterator[str]:
-    """Yield what is to be said of the prefixes of some rows: too short, or hardly any of them shared."""
-    if sampling.cache == NO_CHECKPOINTS or not requests:
-        return
-    least = least_tokens(card)
-    longest = [request.prefixes[-1] if request.prefixes else None for request in requests]
-    short = [one for one in longest if one is None or surely_short(one.tokens, least)]
-    if short:
-        largest = max((one.tokens for one in short if one is not None), default=0)
-        yield (
-            f"cache: of {len(requests)} sampled rows {len(short)} have no prefix of {least:,} tokens (the longest of "
-            f"them about {largest:,}): they are sent, and billed, as without a cache"
-        )
-    kept = [one for one in longest if one is not None and not surely_short(one.tokens, least)]
-    own = len({one.key for one in kept})
-    if len(kept) > 1 and own > MANY * len(kept):
-        yield (
-            f"cache: {own} of {len(kept)} sampled rows have a prefix of their own: most would be written, dearer than "
-            "plain input, and never read; keep only what rows share"
-        )
 
 
 def _fixed(sampling: Sampling, system: str | None) -> Iterator[tuple[str, Prefix]]:

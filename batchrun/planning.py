@@ -9,9 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from batchrun.bedrock.body import converse_arguments
-from batchrun.caching import check_sampled
 from batchrun.cells import rows_of
 from batchrun.expected import Answers
+from batchrun.expected_cache import cache_warnings, expected_cache
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.budget import dollars
 from batchrun.lanes.pool import Quota
@@ -46,6 +46,8 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
     rows = ready.rows_wanted(source)
     sample = _sample(ready, source, rows)
     answers = Answers.expected(ready, store)
+    cache = expected_cache(ready, sample.requests, rows)
+    charged = cache["charged_tokens_per_row"] if cache is not None else sample.input_per_row
     return {
         "job": ready.spec.name,
         "rows": rows,
@@ -55,12 +57,13 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
             {"scope": one.scope, "source_region": one.source_region, "why": one.why} for one in ready.refused
         ],
         "quotas": _quotas(ready),
-        **_estimates(ready, sample, round(rows * sample.sendable), answers.first),
+        **_estimates(ready, sample, round(rows * sample.sendable), answers.first, charged),
+        "cache": cache,
         "max_tokens": answers.record(sample.input_per_row),
         "warnings": [
             *ready.warnings,
             *_warnings(ready, source, sample),
-            *check_sampled(sample.requests, ready.sampling, ready.card),
+            *cache_warnings(ready, sample.requests),
         ],
         "requests": [_shown(ready, request) for request in islice(_requests(ready, source, 0, rows), show)],
     }
@@ -150,10 +153,11 @@ def _quotas(ready: ReadyJob) -> list[dict[str, Any]]:
     ]
 
 
-def _estimates(ready: ReadyJob, sample: _Sample, rows: int, held: int) -> dict[str, Any]:
+def _estimates(ready: ReadyJob, sample: _Sample, rows: int, held: int, charged: float) -> dict[str, Any]:
     """Bound tokens, dollars and time: the input is estimated, the output lies between nothing and max_tokens.
 
-    `held` is the max_tokens of a first call: where it is learnt, less than the longest answer.
+    `held` is the max_tokens of a first call: where it is learnt, less than the longest answer. `charged` is what quota
+    is charged for a row's input: less than all of it where prefixes are read from a cache.
     """
     mean_input = sample.input_per_row
     max_tokens = ready.longest_answer
@@ -177,7 +181,7 @@ def _estimates(ready: ReadyJob, sample: _Sample, rows: int, held: int) -> dict[s
         "usd": usd,
         "prices_date": str(ready.spec.prices.date) if ready.spec.prices is not None else ready.card.prices_date,
         "minutes": {
-            "at_least": _minutes(ready, rows, mean_input),
+            "at_least": _minutes(ready, rows, charged),
             "at_most": _minutes(ready, rows, mean_input + ready.card.output_burndown * max_tokens),
         },
     }

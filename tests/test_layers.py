@@ -24,7 +24,7 @@ LAYERS = [
     {"pipeline"},
     {"engines", "assembly", "delivering"},
     {"api", "deliver"},
-    {"expected"},
+    {"expected", "expected_cache"},
     {"planning"},
     {"cli"},
 ]

@@ -79,10 +79,11 @@ class _Entry:
 class Warmth:
     """The entries of all lanes; pure but for the times and answers it is told."""
 
-    def __init__(self, ttl: str, least_tokens: int) -> None:
-        """Take how long an entry lasts, and how long a prefix must be to have one [tokens]."""
+    def __init__(self, ttl: str, least_tokens: int, most_known: int = MOST_KNOWN) -> None:
+        """Take how long an entry lasts, how long a prefix must be to have one [tokens], and how many to remember."""
         self.ttl = ttl
         self._least_tokens = least_tokens
+        self._most_known = most_known
         self._entries: dict[tuple[Lane, bytes], _Entry] = {}
         self._ignored: set[bytes] = set()  # prefixes of which Bedrock said that it neither read nor wrote them
         self._waiting: Counter[bytes] = Counter()
@@ -145,7 +146,7 @@ class Warmth:
                 entry.leaders += 1
                 entry.led_since_s = now_s
                 leads.append(key)
-        if len(self._entries) > MOST_KNOWN:
+        if len(self._entries) > self._most_known:
             self._forget(now_s)
         return tuple(leads)
 
@@ -162,7 +163,7 @@ class Warmth:
         used = usage.cache_read + usage.cache_write > 0
         for key in keys:
             if not used:
-                if len(self._ignored) >= MOST_KNOWN:
+                if len(self._ignored) >= self._most_known:
                     self._ignored.clear()
                 self._ignored.add(key)
                 self._changed.add(key)
@@ -180,7 +181,7 @@ class Warmth:
     def _forget(self, now_s: float) -> None:
         """Forget what is cold, and then what is oldest; a lane that was forgotten is warmed once more."""
         kept = {at: entry for at, entry in self._entries.items() if entry.leaders or entry.warm_until_s > now_s}
-        for at in list(kept)[: max(0, len(kept) - MOST_KNOWN // 2)]:
+        for at in list(kept)[: max(0, len(kept) - self._most_known // 2)]:
             if not kept[at].leaders:
                 del kept[at]
         self._entries = kept

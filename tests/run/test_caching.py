@@ -1,5 +1,6 @@
 """Prompt caching over whole runs: who writes a prefix and who waits, on which lanes, for how many dollars."""
 
+import io
 import json
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from batchrun.lanes.budget import dollars
 from batchrun.planning import plan
 from batchrun.readyjob import make_ready
 from batchrun.records import Usage
+from batchrun.screen.plan import plan_text
 from batchrun.screen.summary import summary_text
 from tests.run.rehearsal import SIX_REGIONS, job, numbered, rehearse
 
@@ -58,7 +60,7 @@ def test_nobody_goes_until_the_first_answer_is_there(tmp_path):
 
 
 def test_every_lane_has_a_writer_of_its_own(tmp_path):
-    ended = rehearse(cached(tmp_path, numbered(400), routing=LANES, quota={"tokens_per_minute": 300_000}))
+    ended = rehearse(cached(tmp_path, numbered(200), routing=LANES, quota={"tokens_per_minute": 300_000}))
 
     writers = served(ended, "cache_write_tokens")
     lanes = {(row["inference_id"], row["source_region"]) for row in ended.rows()}
@@ -135,16 +137,18 @@ def test_few_rows_of_a_prefix_stay_on_the_lane_that_keeps_it(tmp_path):
 
 
 def test_a_prefix_that_was_unused_for_its_ttl_is_written_again(tmp_path):
-    slow = {"tpm": 2_000_000, "latency_s": 2.0, "rpm": 1, "latency_per_token_s": 0}
-    spec = cached(
-        tmp_path,
-        ["one", "two [[latency_s=1]]", "three"],
-        emulator={**slow},
-        quota={"tokens_per_minute": 2_000_000, "requests_per_minute": 1},
-    )
-    ended = rehearse(spec)
+    prompts = ["one", "two [[latency_s=400]]", "three", "four"]  # sent one after the other: at 0, 2, 402 and 404 s
+    ended = rehearse(cached(tmp_path, prompts, limits={"max_in_flight": 1}))
 
-    assert len(served(ended, "cache_write_tokens")) == 1  # a minute apart: each read is a use
+    assert [row["row"] for row in served(ended, "cache_write_tokens")] == [0, 2]
+
+
+def test_reads_a_minute_apart_keep_a_prefix_for_as_long_as_the_run_takes(tmp_path):
+    per_minute = {"tokens_per_minute": 2_000_000, "requests_per_minute": 1}
+    ended = rehearse(cached(tmp_path, numbered(8), quota=per_minute, emulator={**ROOMY, "rpm": 1}))
+
+    assert ended.wall_s > 400
+    assert [row["row"] for row in served(ended, "cache_write_tokens")] == [0]
 
 
 def test_a_few_shot_conversation_is_kept_up_to_the_rows_own_question(tmp_path):
@@ -234,10 +238,32 @@ def test_a_plan_says_how_many_rows_have_too_short_a_prefix(tmp_path):
     assert any("of 30 sampled rows 10 have no prefix of 4,096 tokens" in warning for warning in planned["warnings"])
 
 
+def test_a_plan_says_what_the_input_comes_to_with_the_cache_and_without(tmp_path):
+    spec = cached(tmp_path, numbered(100), routing=LANES, generation={"max_tokens": 500})
+    told = plan(spec)["cache"]
+    ended = rehearse(spec)
+    output = ended.stats["paid_output_tokens"] * 5.5e-6
+
+    assert (told["prefixes"], told["kept_rows"]) == (1, 100)
+    assert told["usd"]["geo"]["with"] == pytest.approx(ended.stats["paid_usd"] - output, rel=0.2)
+    assert told["usd"]["geo"]["without"] > 5 * told["usd"]["geo"]["with"]
+    assert told["usd"]["geo"]["at_most"] == pytest.approx(1.25 * told["usd"]["geo"]["without"], rel=0.01)
+    assert "instead of" in plan_text(plan(spec))
+
+
+def test_a_plan_without_a_cache_says_nothing_of_it(tmp_path):
+    planned = plan(job(tmp_path, ["x"]))
+
+    assert planned["cache"] is None
+    assert "cache" not in plan_text(planned)
+
+
 def test_a_cache_that_loses_money_is_told_of_while_the_run_goes_on(tmp_path):
     table = pa.table({"text": numbered(150), "rules": [f"{number}: {RULES}" for number in range(150)]})
-    ended = rehearse(cached(tmp_path, table, prompt={"system": "{{ rules }}"}))
+    screen = io.StringIO()
+    ended = rehearse(cached(tmp_path, table, prompt={"system": "{{ rules }}"}), screen=screen)
 
+    assert screen.getvalue().count("warning: cache: it loses money") == 1
     [note] = [note for note in ended.summary["notes"] if note.startswith("cache: it loses money")]
     assert "in 100 answers 0 read a prefix and 100 wrote one" in note
     assert ended.summary["cache"]["saved_usd"] < 0
