@@ -15,8 +15,9 @@ MANY = 0.5  # of the rows; with a prefix of their own, writes cost more than rea
 def expected_cache(ready: ReadyJob, requests: Sequence[Request], rows: int) -> dict[str, Any] | None:
     """Return what a plan says of the cache, by some rows of `rows`; None where nothing is to be kept.
 
-    `charged_tokens_per_row` is what quota is charged for the input: reads are free. A prefix that all of them share is written once a lane; otherwise as often as in the sample. Dollars are of the
-    input: with the cache, without it, and at most, with every prefix written and none read.
+    `charged_tokens_per_row` is what quota is charged for the input: reads are free. A prefix that all of them share is
+    written once a lane; otherwise as often as in the sample. Dollars are of the input: with the cache, without it, and
+    at most, with every prefix written and none read.
     """
     cache = ready.sampling.cache
     if cache == NO_CHECKPOINTS or not requests:

@@ -20,7 +20,7 @@ SAFETY_S = 5.0  # of a TTL: a call takes a while to arrive, and a read that come
 # the rest reading at a tenth: 1.25 + 0.1 < 2, and 2 + 2 x 0.1 < 3. List prices; docs/caching.md has the sums.
 PAYS_FROM = {"5m": 2, "1h": 3}
 MANY = 8  # rows that pay for any further lane: where a run's rows are all alike, so many always wait at the gate
-SPREAD_S = 0.25  # that rows are kept back before they warm a further lane; time for some hundred others to be rendered
+SPREAD_S = 1.0  # that rows are kept back before they warm a further lane: about an answer, in which others may come
 LEAD_S = 30.0  # what hangs for longer is not waited for: another call leads. No answer of usual length takes so long.
 MOST_KNOWN = 100_000  # entries remembered, about 30 MB: rows may have a prefix of their own
 

@@ -54,10 +54,10 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
 def _cache(cache: Mapping[str, Any] | None) -> Iterator[str]:
     if cache is None:
         return
+    found = f"{cache['prefixes']:,} prefixes in {cache['kept_rows']:,} of {cache['sampled_rows']:,} rows sampled"
     yield (
-        f"cache    about {cache['prefix_tokens_per_row']:,.0f} tokens of a row are kept: {cache['prefixes']:,} prefixes "
-        f"in {cache['kept_rows']:,} of {cache['sampled_rows']:,} rows sampled; quota is charged for "
-        f"{cache['charged_tokens_per_row']:,.0f} of its input"
+        f"cache    about {cache['prefix_tokens_per_row']:,.0f} tokens of a row are kept: {found}; "
+        f"quota is charged for {cache['charged_tokens_per_row']:,.0f} of its input"
     )
     for name, usd in cache["usd"].items():
         yield (
