@@ -7,9 +7,13 @@ UV     := $(shell command -v uv 2>/dev/null)
 ifeq ($(UV),)
   MAKE_VENV := $(PYTHON) -m venv $(VENV)
   INSTALL   := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+  MAKE_MINISTACK_VENV := $(BIN)/python -m venv $(VENV)/ministack
+  INSTALL_MINISTACK   := $(VENV)/ministack/bin/python -m pip install --quiet --disable-pip-version-check
 else
   MAKE_VENV := $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
   INSTALL   := $(UV) pip install --quiet --python $(BIN)/python
+  MAKE_MINISTACK_VENV := $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)/ministack
+  INSTALL_MINISTACK   := $(UV) pip install --quiet --python $(VENV)/ministack/bin/python
 endif
 
 .DEFAULT_GOAL := help
@@ -30,9 +34,15 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
+# A server for tests, in an environment of its own: it pins another botocore than aioboto3 does.
+$(VENV)/ministack/.installed: Makefile | $(BIN)/python
+	@$(MAKE_MINISTACK_VENV)
+	@$(INSTALL_MINISTACK) 'ministack>=1.5.33,<2'
+	@touch $@
+
 install: $(VENV)/.installed ## install batchrun into .venv
 
-install-dev: $(VENV)/.installed-dev ## install batchrun with what its tests need
+install-dev: $(VENV)/.installed-dev $(VENV)/ministack/.installed ## install batchrun with what its tests need
 
 jobs/data/docstrings.parquet: jobs/docstrings.py | $(VENV)/.installed
 	@$(BIN)/python jobs/docstrings.py $@

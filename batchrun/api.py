@@ -235,7 +235,7 @@ class _Run:
 def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:
     learning = gate.admissions.budgets.max_tokens if gate is not None else None
     learnt = learning.learnt if learning is not None else None
-    return Allowed(ready.longest_answer, ready.card.output_burndown, not ready.learns_max_tokens, learnt)
+    return Allowed(ready.longest_answer, ready.output_burndown, not ready.learns_max_tokens, learnt)
 
 
 def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None, lags: Sequence[Lag]) -> Verdict:

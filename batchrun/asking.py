@@ -8,6 +8,9 @@ from batchrun.bedrock.checkpoints import NO_CHECKPOINTS, Checkpoints
 from batchrun.bedrock.service import Service
 from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
+from batchrun.pictures import Pictures
+from batchrun.render import Templates
+from batchrun.storage.s3 import S3Options
 from batchrun.storage.schema import Extras
 from batchrun.structured.column import AnswerColumn
 from batchrun.structured.wire import UnsupportedError, strict
@@ -22,7 +25,7 @@ def sampling_of(spec: JobSpec, max_tokens: int, cache: Checkpoints = NO_CHECKPOI
     """
     generation = spec.generation
     schema = generation.schema_
-    if schema is not None and spec.model.api == "invoke":
+    if schema is not None and asks_for_shape(spec):
         try:
             schema = strict(schema).schema
         except UnsupportedError as error:
@@ -30,7 +33,7 @@ def sampling_of(spec: JobSpec, max_tokens: int, cache: Checkpoints = NO_CHECKPOI
                 f"generation.schema: {error}: Bedrock's structured output takes no such schema; change it, "
                 'or set model.api = "converse", where it goes as a tool and is only checked afterwards'
             ) from error
-    if schema is not None and spec.model.api == "converse" and (top := {"anyOf", "oneOf", "allOf"} & schema.keys()):
+    if schema is not None and not asks_for_shape(spec) and (top := {"anyOf", "oneOf", "allOf"} & schema.keys()):
         raise JobError(f"generation.schema: {top.pop()} beside type: a tool's schema takes none there")
     return Sampling(
         max_tokens,
@@ -40,7 +43,34 @@ def sampling_of(spec: JobSpec, max_tokens: int, cache: Checkpoints = NO_CHECKPOI
         thinking_budget_tokens=generation.thinking_budget_tokens,
         schema=schema,
         cache=cache,
+        schema_as_tool=schema is not None and not asks_for_shape(spec),
+        tools=tuple(tool.declared() for tool in spec.prompt.tools),
     )
+
+
+def asks_for_shape(spec: JobSpec) -> bool:
+    """Tell whether a schema is asked for as such; Converse and mantle do not offer that, there it is a tool."""
+    return spec.model.api != "converse" and spec.model.endpoint != "mantle"
+
+
+def templates_of(spec: JobSpec) -> Templates:
+    """Return how a row becomes a prompt."""
+    prompt, generation = spec.prompt, spec.generation
+    return Templates(
+        prompt.system,
+        prompt.user,
+        prompt.messages,
+        prompt.prefill,
+        tools=bool(prompt.tools),
+        answers_begun=generation.schema_ is None and generation.thinking_budget_tokens is None,
+    )
+
+
+def pictures_of(spec: JobSpec) -> Pictures | None:
+    """Return what takes the images out of a row, None where a job has none."""
+    if not spec.prompt.images:
+        return None
+    return Pictures(spec.prompt.images, spec.base, S3Options(**spec.input.storage_options.model_dump()))
 
 
 def service_of(spec: JobSpec) -> Service:
@@ -55,6 +85,7 @@ def extras_of(spec: JobSpec) -> Extras:
     return Extras(
         answer=AnswerColumn(schema) if schema is not None else None,
         thinking=spec.generation.keep_thinking,
+        tool_calls=bool(spec.prompt.tools),
     )
 
 
@@ -68,7 +99,7 @@ def remarks(spec: JobSpec, card: Card, extras: Extras) -> Iterator[str]:
         return
     if extras.answer is not None and extras.answer.as_text:
         yield f"generation.schema: JSON text in the column answer, for want of one type: {_some(extras.answer.as_text)}"
-    if spec.model.api == "invoke" and (later := strict(schema).checked_later):
+    if asks_for_shape(spec) and (later := strict(schema).checked_later):
         yield (
             f"generation.schema: not kept by the decoding but checked in the answer, which is asked for again where it "
             f"does not fit: {_some(later)}"

@@ -11,12 +11,15 @@ import pyarrow as pa
 
 from batchrun.backlog import Backlog, Columns
 from batchrun.bedrock.credentials import Access
-from batchrun.bedrock.sdk import SdkTransport, Wire
+from batchrun.bedrock.doors import door_of
+from batchrun.bedrock.http import HttpTransport
+from batchrun.bedrock.sdk import SdkTransport
 from batchrun.bedrock.transport import Transport
+from batchrun.bedrock.wire import Wire
 from batchrun.caching import least_tokens
 from batchrun.clock import Clock
 from batchrun.copying import Copying
-from batchrun.dispatch import Dispatch, Reading
+from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
@@ -29,9 +32,10 @@ from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.lanes.warmth import Warmth
 from batchrun.pipeline import Pipeline, Stations
+from batchrun.reading import Reading
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Status
-from batchrun.render import Requests
+from batchrun.requesting import Requests
 from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.caching import CacheTally
 from batchrun.screen.tally import Tally
@@ -126,7 +130,7 @@ def _rows_before(store: Store, run_id: str) -> int:
     try:
         told = json.loads(store.read(STATUS))
         return int(told["rows"]) if told["run_id"] == run_id else 0
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
 
 
@@ -179,21 +183,28 @@ async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
     connections = max(1, _connections(ready) // len(regions))
     wire = Wire(ready.spec.model.api, largest, connections, service=ready.service)
     if aws.endpoint_url != EMULATOR:
-        async with SdkTransport(Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
+        async with _carrier(ready, Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
             yield transport
         return
     from batchrun.emulator.server import serve  # only a run on the emulator needs an HTTP server
 
     async with serve(ready.spec.emulator or EmulatorSpec(), card=ready.card) as emulator:
         access = Access(endpoint_url=f"{emulator.url}/{{region}}")
-        async with SdkTransport(access, wire) as transport:
+        async with _carrier(ready, access, wire) as transport:
             yield transport
+
+
+def _carrier(ready: ReadyJob, access: Access, wire: Wire) -> SdkTransport | HttpTransport:
+    model = ready.spec.model
+    if model.carrier == "sdk":
+        return SdkTransport(access, wire)
+    return HttpTransport(access, wire, door_of(ready.card, model.api, model.endpoint))
 
 
 def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     spec, totals = ready.spec, output.totals
     metering = Metering(
-        day_ends_at_s=clock.now_s() + clock.seconds_to_midnight(), skew_s=SKEW_S, burndown=ready.card.output_burndown
+        day_ends_at_s=clock.now_s() + clock.seconds_to_midnight(), skew_s=SKEW_S, burndown=ready.output_burndown
     )
     pools = {name: Pool(name, quota, metering) for name, quota in ready.quotas.items()}
     fixed = spec.limits.max_in_flight
@@ -210,7 +221,7 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     )
     router = Router(ready.lanes, pools, price_order(ready.prices))
     warmth = Warmth(spec.cache.ttl, least_tokens(ready.card)) if spec.cache.asked else None
-    return Admissions(router, budgets, ready.prices, ready.card.output_burndown, clock.seconds_to_midnight, warmth)
+    return Admissions(router, budgets, ready.prices, ready.output_burndown, clock.seconds_to_midnight, warmth)
 
 
 def _reading(ready: ReadyJob) -> Reading:
@@ -228,7 +239,7 @@ def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:
         return None
     return MaxTokens(
         ready.longest_answer,
-        ready.card.output_burndown,
+        ready.output_burndown,
         ready.largest_quota,
         output.latest_lengths(),
         reasoning=ready.spec.generation.thinking_budget_tokens or 0,

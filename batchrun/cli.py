@@ -151,6 +151,15 @@ def sink(job: Job, sets: Set = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def report(job: Job, sets: Set = None) -> None:
+    """Write one HTML file with figures and plots of an output beside its parts, also while a run goes on."""
+    with _errors(as_json=False):
+        from batchrun.reporting import report as write_report
+
+        _say(write_report(job, _overrides(sets)))
+
+
+@app.command()
 def lanes(
     card: Annotated[str, typer.Option("--card", help="A shipped model card, or a path to one.")] = "claude-haiku-4-5",
     as_json: Json = False,
@@ -213,7 +222,6 @@ def _to_come(name: str, when: str) -> None:
 
 
 _to_come("doctor", " (issue «The whole model card»)")
-_to_come("report", "")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,6 +1,6 @@
 """One row's way to its outcome: admitted, sent, settled, and again until there is an answer or no point in more."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
@@ -16,24 +16,10 @@ from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.retry import retrying
 from batchrun.lanes.trial import Trial
+from batchrun.reading import CUT, MISFIT, MORE_FOR_A_MISFIT, PLAIN, Reading, status_of
 from batchrun.records import Completion, Outcome, Prompt, Status
 from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
-from batchrun.structured.judge import Judge
-
-CUT = "max_tokens"
-# What a stop reason says of an answer; any other is a refusal: of the model, a filter or a guardrail.
-STATUS_OF = {
-    "end_turn": Status.OK,
-    "stop_sequence": Status.OK,
-    "tool_use": Status.OK,
-    CUT: Status.TRUNCATED,
-    "model_context_window_exceeded": Status.TRUNCATED,  # cut as well, by the context instead of max_tokens
-    "malformed_model_output": Status.INVALID,
-    "malformed_tool_use": Status.INVALID,
-}
-MORE_FOR_A_MISFIT = 2  # calls for an answer that does not fit, each paid: the issue's bound
-MISFIT = "InvalidAnswer"
 
 
 class Journal(Protocol):
@@ -52,14 +38,6 @@ class Journal(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a job wants of its answers: that they fit its schema, if it has one, and whether the reasoning is kept."""
-
-    judge: Judge | None = None
-    keep_thinking: bool = False
-
-
 class Dispatch:
     """Takes requests to outcomes over gate and transport."""
 
@@ -71,7 +49,7 @@ class Dispatch:
         journal: Journal,
         tally: Tally,
         chance: Random,
-        reading: Reading,
+        reading: Reading = PLAIN,
     ) -> None:
         self._reading = reading
         self._gate = gate
@@ -158,22 +136,13 @@ class Dispatch:
                 self._keep_for_now(admission.lane, trial, answer, spent_usd)
                 return False
             self._max_tokens.whole(trial, answer.usage.output, now_s)
-        trial.misfit = self._misfit(answer)
+        trial.misfit = self._reading.misfit(answer)
         if trial.misfit is None or trial.misfits >= MORE_FOR_A_MISFIT:
             return True
         trial.misfits += 1
         self._tally.misfits.add(spent_usd, first=trial.misfits == 1)
         self._keep_for_now(admission.lane, trial, answer, spent_usd)
         return False
-
-    def _misfit(self, answer: Completion) -> str | None:
-        """Return why an answer does not fit, None if it does, or is none."""
-        status = STATUS_OF.get(answer.stop_reason, Status.REFUSED)
-        if status is Status.INVALID:
-            return f"the model's output is malformed: {answer.stop_reason}"
-        if self._reading.judge is None or status is not Status.OK:
-            return None
-        return self._reading.judge.problem(answer.text)
 
     def _keep_for_now(self, lane: Lane, trial: Trial, answer: Completion, spent_usd: float) -> None:
         trial.kept = lane, answer
@@ -185,7 +154,7 @@ class Dispatch:
     def _answered(self, trial: Trial, lane: Lane, answer: Completion, latency_s: float | None) -> Outcome:
         return Outcome(
             row=trial.request.row,
-            status=STATUS_OF.get(answer.stop_reason, Status.REFUSED) if trial.misfit is None else Status.INVALID,
+            status=status_of(answer) if trial.misfit is None else Status.INVALID,
             text=answer.text,
             stop_reason=answer.stop_reason,
             usage=answer.usage,

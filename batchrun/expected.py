@@ -34,7 +34,7 @@ class Answers:
         return cls(
             ready,
             lengths,
-            MaxTokens(ready.longest_answer, ready.card.output_burndown, ready.largest_quota, lengths).learnt,
+            MaxTokens(ready.longest_answer, ready.output_burndown, ready.largest_quota, lengths).learnt,
         )
 
     def record(self, input_per_row: float) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Answers:
     def _advice(self, seen: Lengths, input_per_row: float) -> str | None:
         max_tokens = self.ready.longest_answer
         if seen.answers:
-            return advice(Allowed(max_tokens, self.ready.card.output_burndown), seen, input_per_row)
+            return advice(Allowed(max_tokens, self.ready.output_burndown), seen, input_per_row)
         share = max_tokens / (input_per_row + max_tokens)
         if max_tokens < LARGE or share < LARGE_SHARE:
             return None

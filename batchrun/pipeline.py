@@ -15,7 +15,8 @@ from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
 from batchrun.records import Outcome, Request
-from batchrun.render import Renderer, Requests, RowError
+from batchrun.render import Renderer, RowError
+from batchrun.requesting import Requests
 from batchrun.runaway import LOOK_EVERY_S, RunAway
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
@@ -24,6 +25,7 @@ from batchrun.syncing import Syncing
 
 LIVE_PER_CALL = 4  # live rows for every call that may be in flight; the design's number
 MOST_LIVE_BYTES = 64_000_000  # of request bodies held at once
+IMAGE_READERS = 8  # rows whose images are read at once, beyond the bytes that are live; a guess
 SPARE_WORKERS = 8  # rows rendered and waiting at the gate, so that an opening lane never waits for a template
 
 
@@ -55,6 +57,8 @@ class Pipeline:
         self._exhausted = False
         self._live_rows = 0
         self._live_bytes = 0
+        self._readers = anyio.CapacityLimiter(IMAGE_READERS)
+        self._freed = anyio.Event()  # set, and made anew, whenever bytes have left
         self._waiting: deque[anyio.Event] = deque()  # workers without a place for their next row
         self._rows: TaskGroup | None = None
         self._parts: TaskGroup | None = None
@@ -122,23 +126,32 @@ class Pipeline:
                 self._live(-1, 0)
                 return
             self._start_another_if_all_busy()
-            request = self._request(row)
+            request = await self._request(row)
             if request is None:
                 self._live(-1, 0)
             else:
                 await self._first_attempt(request)
 
-    def _request(self, row: InputRow) -> Request | None:
+    async def _request(self, row: InputRow) -> Request | None:
+        renderer = self._at.renderer
         try:
             if isinstance(row.cells, str):
                 raise RowError(row.cells)
-            return self._at.requests.request(row.row, self._at.renderer.prompt(row.cells))
+            if renderer.pictures is None:
+                return self._at.requests.request(row.row, renderer.prompt(row.cells))
+            async with self._readers:
+                await self._wait_for_bytes()
+                images = await anyio.to_thread.run_sync(renderer.images, row.cells)
+            return self._at.requests.request(row.row, renderer.prompt(row.cells, images))
+        except StorageError as error:  # the row was not sent; the next start takes it
+            self._at.gate.close(error)
+            return None
         except RowError as error:
             self._record(unrendered(row.row, str(error), self._at.clock))
             return None
 
     async def _first_attempt(self, request: Request) -> None:
-        self._live(0, len(request.body))
+        self._live(0, request.size_bytes)
         trial = Trial(request, self._at.output.spent(request.row))
         goes_on = False
         try:
@@ -148,12 +161,12 @@ class Pipeline:
                 await self._at.syncing.settled()
             elif self._rows is not None:
                 goes_on = True
-                self._rows.start_soon(self._further_attempts, trial, len(request.body))
+                self._rows.start_soon(self._further_attempts, trial, request.size_bytes)
         except GateClosedError:
             pass  # the row was not sent; the next start takes it
         finally:
             if not goes_on:
-                self._live(-1, -len(request.body))
+                self._live(-1, -request.size_bytes)
 
     async def _further_attempts(self, trial: Trial, live_bytes: int) -> None:
         try:
@@ -199,7 +212,7 @@ class Pipeline:
         """After the gate has closed, give the calls in flight their time and cancel what is left."""
         await self._at.gate.closed.wait()
         self._at.backlog.stop()
-        for waiting in self._waiting:
+        for waiting in (*self._waiting, self._freed):
             waiting.set()
         await self._at.clock.sleep(self._at.drain_s)
         if self._rows is not None:
@@ -219,6 +232,9 @@ class Pipeline:
         self._live_bytes += size_bytes
         if rows < 0:
             self._wake_next()
+        if size_bytes < 0 and self._at.renderer.pictures is not None:
+            self._freed.set()
+            self._freed = anyio.Event()
 
     async def _wait_for_a_place(self) -> None:
         """Take a place for the next row: those at the gate, in flight and backing off are bounded, and their bytes."""
@@ -228,6 +244,11 @@ class Pipeline:
             await waiting.wait()
         self._live(1, 0)
         self._wake_next()
+
+    async def _wait_for_bytes(self) -> None:
+        """Wait until bodies have left: many rows may have had a place before the first image was read."""
+        while self._live_bytes >= MOST_LIVE_BYTES and not self._at.gate.closed.is_set():
+            await self._freed.wait()
 
     def _has_a_place(self) -> bool:
         if not self._live_rows or self._at.gate.closed.is_set():

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from batchrun.bedrock.body import converse_arguments
+from batchrun.bedrock.body import converse_arguments, messages_body
 from batchrun.cells import rows_of
 from batchrun.expected import Answers
 from batchrun.expected_cache import cache_warnings, expected_cache
@@ -17,7 +17,8 @@ from batchrun.lanes.budget import dollars
 from batchrun.lanes.pool import Quota
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request, Usage
-from batchrun.render import Requests, RowError
+from batchrun.render import RowError
+from batchrun.requesting import Requests
 from batchrun.screen.lanes import lane_record
 from batchrun.storage.opening import open_store
 from batchrun.storage.schema import result_schema
@@ -73,7 +74,10 @@ def _shown(ready: ReadyJob, request: Request) -> Any:
     """Return a request as the job's API takes it."""
     if ready.spec.model.api == "converse":
         return _showable({**converse_arguments(request.prompt, ready.sampling), **ready.service.converse_arguments})
-    return _showable(json.loads(request.body))
+    as_sent = request.body
+    if ready.spec.model.api == "messages":
+        as_sent = messages_body(ready.lanes[0].inference_id, as_sent)
+    return _showable(json.loads(as_sent))
 
 
 def _showable(value: Any) -> Any:
@@ -135,7 +139,7 @@ def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) ->
             try:
                 if isinstance(cells, str):
                     raise RowError(cells)
-                yield requests.request(row, ready.renderer.prompt(cells))
+                yield requests.request(row, ready.renderer.prompt(cells, ready.renderer.images(cells)))
             except RowError as error:
                 yield f"row {row}: {error}"
 
@@ -182,26 +186,29 @@ def _estimates(ready: ReadyJob, sample: _Sample, rows: int, held: int, charged: 
         "prices_date": str(ready.spec.prices.date) if ready.spec.prices is not None else ready.card.prices_date,
         "minutes": {
             "at_least": _minutes(ready, rows, charged),
-            "at_most": _minutes(ready, rows, mean_input + ready.card.output_burndown * max_tokens),
+            "at_most": _minutes(ready, rows, mean_input + ready.output_burndown * max_tokens),
         },
     }
 
 
 def _minutes(ready: ReadyJob, rows: int, charge: float) -> float | None:
-    """Return how long `rows` calls of `charge` quota tokens take at the quotas; None if every pool is blocked."""
+    """Return how long `rows` calls of `charge` quota tokens take at the quotas.
+
+    None if every pool is blocked, or if one has no number that is known.
+    """
     open_quotas = [quota for quota in ready.quotas.values() if not quota.blocked]
-    if not open_quotas:
-        return None
     if not rows or not charge:
-        return 0.0
-    return round(rows / sum(_rows_per_minute(quota, charge) for quota in open_quotas), 2)
+        return 0.0 if open_quotas else None
+    rates = [_rows_per_minute(quota, charge) for quota in open_quotas]
+    known = [rate for rate in rates if rate is not None]
+    return round(rows / sum(known), 2) if known and len(known) == len(rates) else None
 
 
-def _rows_per_minute(quota: Quota, charge: float) -> float:
-    """Return what the tightest of a pool's numbers lets through, the day's spread over its minutes."""
+def _rows_per_minute(quota: Quota, charge: float) -> float | None:
+    """Return what the tightest of a pool's numbers lets through, the day's spread over its minutes; None if unknown."""
     rates = [quota.requests_per_minute]
     rates += [tokens and tokens / charge for tokens in (quota.tokens_per_minute, _over_a_day(quota.tokens_per_day))]
-    return min(rate for rate in rates if rate is not None)
+    return min((rate for rate in rates if rate is not None), default=None)
 
 
 def _over_a_day(tokens_per_day: float | None) -> float | None:
@@ -217,17 +224,17 @@ def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]
     blocked = [name for name, quota in ready.quotas.items() if quota.blocked]
     if blocked:
         yield f"blocked by a quota of 0: {', '.join(blocked)}"
-    largest = max((quota.tokens_per_minute or 0 for quota in ready.quotas.values()), default=0)
+    largest = ready.largest_quota
     holds = [request.hold for request in sample.requests]
     if holds and max(holds) > largest:
         yield (
             f"a row holds up to {max(holds):,} quota tokens (input + max_tokens), above the largest quota of "
             f"{largest:,.0f} a minute: such rows are tried on idle pools only, and end unsendable if refused there"
         )
-    most = ready.card.output_burndown * max(holds, default=0)
+    most = ready.output_burndown * max(holds, default=0)
     if ready.spec.quota.share < 1 and largest < most:
         yield (
-            f"quota.share: a row may settle at {most:,} quota tokens ({ready.card.output_burndown} × its hold), above "
+            f"quota.share: a row may settle at {most:,} quota tokens ({ready.output_burndown} × its hold), above "
             f"the largest share of {largest:,.0f} a minute: such rows go one a minute; lower generation.max_tokens"
         )
     if ready.spec.input.id is not None and source.rows:

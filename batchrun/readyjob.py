@@ -1,25 +1,24 @@
 """A job made ready: card, lanes, quotas, prices, templates and input worked out, before any row is read."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from batchrun.asking import extras_of, remarks, sampling_of, service_of
+from batchrun.asking import extras_of, pictures_of, remarks, sampling_of, service_of, templates_of
 from batchrun.bedrock.body import Sampling
-from batchrun.bedrock.card import ANYWHERE, Card, Prices, load_card
+from batchrun.bedrock.card import ANYWHERE, MANTLE, Card, Prices, load_card
 from batchrun.bedrock.service import Service
 from batchrun.caching import check_fixed, checkpoints_of
 from batchrun.errors import InputError, JobError
+from batchrun.identity import identity_of
 from batchrun.jobspec import JobSpec, load_job
 from batchrun.jobspec.generation import AUTO
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.pool import Quota
-from batchrun.render import Renderer, Templates
+from batchrun.render import Renderer
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.s3 import S3Options
 from batchrun.storage.schema import Extras
@@ -29,7 +28,6 @@ from batchrun.storage.store import MANIFEST, Store
 PER_MINUTE = ("tokens_per_minute", "requests_per_minute")
 QUOTA_KEYS = (*PER_MINUTE, "tokens_per_day")
 CARD_DEFAULT = "card default"
-NEWER = ("thinking_budget_tokens", "keep_thinking")  # keys of [generation] that an output may do without
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,11 @@ class ReadyJob:
     def longest_answer(self) -> int:
         """Return the largest max_tokens that a call may have."""
         return self.spec.generation.longest
+
+    @property
+    def output_burndown(self) -> int:
+        """Return what an output token costs at the job's endpoint [quota tokens]."""
+        return self.card.burndown_of(self.lanes[0].pool)
 
     @property
     def largest_quota(self) -> float:
@@ -101,28 +104,8 @@ class ReadyJob:
         return source.rows if limit is None else min(limit, source.rows)
 
     def identity(self) -> dict[str, Any]:
-        """Return what an output belongs to, besides its input files; texts as digests, so that none is stored."""
-        spec = self.spec
-        texts = {f"prompt.{key}": value for key, value in spec.prompt.model_dump().items()}
-        return {
-            "input.id": spec.input.id,
-            "input.keep": list(spec.input.keep),
-            **{key: _digest(value) for key, value in texts.items()},
-            **self._generation_identity(),
-            "model.card": f"{self.card.name} ({self.card.base_model_id})",
-            "output.rows_per_part": spec.output.rows_per_part,
-            "answers": "emulator" if self.emulated else "aws",
-        }
-
-    def _generation_identity(self) -> dict[str, Any]:
-        """Return how answers are drawn: learnt or fixed, no answer is longer than the same number."""
-        told = self.spec.generation.model_dump(exclude={"max_tokens_ceiling", "schema_", *NEWER})
-        told["max_tokens"] = self.spec.generation.longest
-        newer = {key: value for key in NEWER if (value := getattr(self.spec.generation, key))}
-        if self.spec.generation.schema_ is not None:
-            newer["schema"] = _digest(json.dumps(self.spec.generation.schema_, sort_keys=True))
-        told |= newer  # left out where not set, as outputs of an older batchrun do not have them
-        return {f"generation.{key}": _plain(value) for key, value in told.items()}
+        """Return what an output belongs to, besides its input files."""
+        return identity_of(self.spec, self.card, emulated=self.emulated)
 
     def check_recorded_regions(self, recorded: tuple[str, ...]) -> None:
         """Refuse to extend an output whose rows may have run where the job's residency does not allow.
@@ -157,10 +140,11 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         key = "max_tokens_ceiling" if auto else "max_tokens"
         raise JobError(f"generation.{key} = {generation.longest}: {card.name} writes at most {card.max_output_tokens}")
     routing = Routing(
-        spec.routing.scopes,
+        spec.routing.scopes or (),
         spec.routing.source_regions,
         spec.routing.residency,
         spec.quota.global_pool == "shared",
+        mantle=spec.model.endpoint == MANTLE,
     )
     lanes, refused = legal_lanes(card, routing)
     if spec.emulator is not None:
@@ -169,7 +153,7 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
     first = FIRST + (generation.thinking_budget_tokens or 0)
     max_tokens = min(first, generation.longest) if auto else generation.longest
     extras = extras_of(spec)
-    renderer = Renderer(Templates(spec.prompt.system, spec.prompt.user, spec.prompt.messages, spec.prompt.prefill))
+    renderer = Renderer(templates_of(spec), pictures_of(spec))
     sampling = sampling_of(spec, max_tokens, checkpoints_of(spec, card))
     cached = check_fixed(sampling, renderer.fixed_system, card)
     return ReadyJob(
@@ -197,7 +181,8 @@ def _check_emulator(spec: JobSpec, card: Card) -> None:
 
 def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quota], list[str]]:
     """Return each pool's quota: its own key, then the job's, then the card's with a warning."""
-    known = set(card.pool_names())
+    on_mantle = spec.model.endpoint == MANTLE
+    known = {name for name in card.pool_names() if name.endswith(f"/{MANTLE}") == on_mantle}
     for name in spec.quota.pools:
         if name not in known:
             raise JobError(f"quota.pools.{name!r}: {card.name} has no such pool; it has {', '.join(sorted(known))}")
@@ -222,7 +207,7 @@ def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
             numbers[key], sources[key] = getattr(own, key), f'job: quota.pools."{pool}".{key}'
         elif getattr(spec.quota, key) is not None:
             numbers[key], sources[key] = getattr(spec.quota, key), f"job: quota.{key}"
-        elif key == "tokens_per_minute":
+        elif key == "tokens_per_minute" and spec.model.endpoint != MANTLE:  # mantle's is in no document
             numbers[key], sources[key] = card.tokens_per_minute, CARD_DEFAULT
         else:
             numbers[key], sources[key] = None, "unknown: not limited until a throttle says otherwise"
@@ -248,11 +233,3 @@ def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:
         name: replace(prices, **own[name].model_dump(exclude_none=True)) if name in own else prices
         for name, prices in card.prices.items()
     }
-
-
-def _digest(value: object) -> str | None:
-    return None if value is None else f"sha256 {hashlib.sha256(str(value).encode()).hexdigest()[:16]}"
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

@@ -7,18 +7,13 @@ from typing import Any, NoReturn
 import jinja2
 from jinja2 import meta, nodes
 
-from batchrun.bedrock.body import InvokeFrame, Sampling, head_of, invoke_body
-from batchrun.bedrock.checkpoints import NO_CHECKPOINTS, Prefixes
+from batchrun.bedrock.image import MOST_IMAGES, Image
 from batchrun.bedrock.turns import Turns, turns_from
 from batchrun.errors import JobError
-from batchrun.records import Message, Prompt, Request
+from batchrun.pictures import PictureError, Pictures
+from batchrun.records import Message, Prompt
 from batchrun.sandbox import BoundedSandbox
 
-FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage has corrected it; a guess
-FIRST_BYTES = 1_000.0  # how much that guess weighs against the first rows
-FRAME_TOKENS = 8  # of a request besides its text; one word as a user's message counts as about so many
-TOOL_TOKENS = 346  # what tools add to the input besides their text; Anthropic's tool use guide, Claude 4 models
-SHARE_OF_LAST = 0.02
 # What expressions of a template can raise besides Jinja's own errors; a macro may call itself without end.
 _EXPRESSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -31,12 +26,17 @@ class RowError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """A job's prompt: templates over the row's columns, or a column of messages instead of `user`."""
+    """A job's prompt: templates over the row's columns, or a column of messages instead of `user`.
+
+    `tools` says whether messages may hold tool calls, `answers_begun` whether the last may be the assistant's.
+    """
 
     system: str | None = None
     user: str | None = None
     messages: str | None = None
     prefill: str | None = None
+    tools: bool = False
+    answers_begun: bool = True
 
 
 class NullError(jinja2.UndefinedError):
@@ -55,8 +55,8 @@ class NullValue(jinja2.StrictUndefined):
 class Renderer:
     """Turns rows into prompts; `columns` names what it reads of the input."""
 
-    def __init__(self, templates: Templates) -> None:
-        """Compile the templates.
+    def __init__(self, templates: Templates, pictures: Pictures | None = None) -> None:
+        """Compile the templates; `pictures` takes the images out of rows.
 
         Raises JobError naming the template, the line and what is wrong.
         """
@@ -66,18 +66,34 @@ class Renderer:
         self._system_text = _constant(environment, "prompt.system", templates.system, self._system)
         self._messages = templates.messages
         self._prefill = templates.prefill
+        self._tools = templates.tools
+        self._answers_begun = templates.answers_begun
+        self.pictures = pictures
         sources = [("prompt.system", templates.system), ("prompt.user", templates.user)]
         named = [_columns_of(environment, name, source) for name, source in sources if source is not None]
         own = [self._messages] if self._messages is not None else []
-        self.columns = list(dict.fromkeys([*own, *(column for columns in named for column in columns)]))
+        seen = pictures.columns if pictures is not None else ()
+        self.columns = list(dict.fromkeys([*own, *(column for columns in named for column in columns), *seen]))
 
     @property
     def fixed_system(self) -> str | None:
         """Return the system prompt if it is the same for all rows."""
         return self._system_text
 
-    def prompt(self, cells: Mapping[str, Any]) -> Prompt:
-        """Render one row.
+    def images(self, cells: Mapping[str, Any]) -> Sequence[Image]:
+        """Return a row's images; meant for a thread beside the event loop, since it waits for disks and stores.
+
+        Raises RowError if one of them cannot be sent, StorageError if a store is out of reach.
+        """
+        if self.pictures is None:
+            return ()
+        try:
+            return self.pictures.of(cells)
+        except PictureError as error:
+            raise RowError(str(error)) from error
+
+    def prompt(self, cells: Mapping[str, Any], images: Sequence[Image] = ()) -> Prompt:
+        """Render one row, with its images before the text of the last user message.
 
         Raises RowError if a cell is null, a template fails, or a message list is not one.
         """
@@ -89,7 +105,7 @@ class Renderer:
                 system = self._system.render(row, row=row)
             if self._user is not None:
                 text = _filled(self._user.render(row, row=row))
-                return self._with_prefill(Turns(system, (Message("user", text),)))
+                return self._whole(Turns(system, (Message("user", text),)), images)
             turns = _turns(self._messages, cells)
         except NullError as error:
             raise RowError(f"cannot be rendered: {error}") from error
@@ -97,62 +113,27 @@ class Renderer:
             raise RowError(f"cannot be rendered: {_without_cells(error)}") from error
         if turns.system is not None and system is not None:
             raise RowError(f"column {self._messages!r} has a system message, and so has prompt.system")
-        return self._with_prefill(turns if system is None else replace(turns, system=system))
+        if turns.uses_tools and not self._tools:
+            raise RowError(f"column {self._messages!r} has tool calls: declare the tools in prompt.tools")
+        if not self._answers_begun and turns.messages[-1].role == "assistant":
+            raise RowError(f"column {self._messages!r} begins the answer: reasoning and schemas begin it themselves")
+        return self._whole(turns if system is None else replace(turns, system=system), images)
 
-    def _with_prefill(self, turns: Turns) -> Prompt:
+    def _whole(self, turns: Turns, images: Sequence[Image]) -> Prompt:
         messages = turns.messages
+        if images:
+            messages = _with_images(messages, images)
         if self._prefill is not None:
             messages = (*messages, Message("assistant", self._prefill))
+        seen = (*turns.images, *images)
+        if len(seen) > MOST_IMAGES:
+            raise RowError(f"has {len(seen)} images, Bedrock takes {MOST_IMAGES}")
         return Prompt(
             turns.system,
             messages,
-            image_tokens=sum(image.tokens for image in turns.images),
-            image_bytes=sum(image.size_bytes for image in turns.images),
+            image_tokens=sum(image.tokens for image in seen),
+            image_bytes=sum(image.size_bytes for image in seen),
         )
-
-
-class Requests:
-    """Makes requests of prompts, with an estimate of their tokens that usage corrects.
-
-    Bytes per token are learnt of the text alone, as a ratio of sums: what surrounds short rows would otherwise make
-    long ones look far smaller than they are.
-    """
-
-    def __init__(self, sampling: Sampling, largest_bytes: int) -> None:
-        self._frame = InvokeFrame(sampling)
-        self._prefixes = Prefixes(sampling.cache, head_of(sampling)) if sampling.cache != NO_CHECKPOINTS else None
-        self._max_tokens = sampling.max_tokens
-        self._largest_bytes = largest_bytes
-        # Tools and a schema are text that the model reads; the rest of what surrounds a row's text is not.
-        bare = replace(sampling, schema=None, tools=(), cache=NO_CHECKPOINTS)
-        self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), bare))
-        self._frame_tokens = FRAME_TOKENS + (TOOL_TOKENS if sampling.tools or sampling.schema_as_tool else 0)
-        self._bytes = FIRST_BYTES  # running means over rows, of their text
-        self._tokens = FIRST_BYTES / FIRST_BYTES_PER_TOKEN
-
-    def request(self, row: int, prompt: Prompt) -> Request:
-        """Return the request of a prompt.
-
-        Raises RowError if it cannot be written as UTF-8 or is larger than Bedrock takes.
-        """
-        try:
-            body = self._frame.body(prompt)
-        except UnicodeEncodeError as error:
-            raise RowError(f"the text is not Unicode: {error.reason} at {error.start}") from error
-        if len(body) > self._largest_bytes:
-            raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
-        text_tokens = (len(body) - prompt.image_bytes - self._frame_bytes) * self._tokens / self._bytes
-        input_tokens = self._frame_tokens + int(text_tokens) + prompt.image_tokens
-        prefixes = self._prefixes.of(prompt) if self._prefixes is not None else ()
-        return Request(row, prompt, body, input_tokens, self._max_tokens, prefixes)
-
-    def learn(self, request: Request, input_tokens: int) -> None:
-        """Correct the estimate by what Bedrock counted."""
-        text_tokens = input_tokens - self._frame_tokens - request.prompt.image_tokens
-        if text_tokens > 0:
-            text_bytes = len(request.body) - request.prompt.image_bytes - self._frame_bytes
-            self._bytes += SHARE_OF_LAST * (text_bytes - self._bytes)
-            self._tokens += SHARE_OF_LAST * (text_tokens - self._tokens)
 
 
 def _without_cells(error: Exception) -> str:
@@ -253,6 +234,17 @@ def _turns(column: str | None, cells: Mapping[str, Any]) -> Turns:
         return turns_from(cells[column])
     except ValueError as error:
         raise RowError(f"column {column!r}: {error}") from error
+
+
+def _with_images(messages: tuple[Message, ...], images: Sequence[Image]) -> tuple[Message, ...]:
+    """Put images before the text of the last user message; results of tools stay first, as the API wants them."""
+    place = max(place for place, message in enumerate(messages) if message.role == "user")
+    content = messages[place].content
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+    results = [block for block in blocks if block["type"] == "tool_result"]
+    others = [block for block in blocks if block["type"] != "tool_result"]
+    whole = Message("user", [*results, *(image.block for image in images), *others])
+    return (*messages[:place], whole, *messages[place + 1 :])
 
 
 def _filled(text: str) -> str:

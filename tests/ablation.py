@@ -1,7 +1,8 @@
 """`make ablation`: what each part of the quota controller buys: every part is left out in turn.
 
-For every variant and group of meters: the mean makespan ÷ optimum, and the mean share of rows throttled, over the cases
-a, b, b', c and d of `make simulate`, seeds and round trips as given. Read a line against the first.
+For every variant and group of meters: the mean makespan ÷ optimum, and the mean share of rows throttled, over cases of
+`make simulate` (a, b, b', c and d), seeds and round trips as given. Read a line against the first. The last three
+variants matter where pools may be one: `--case g g0 g1 g2 g3 --only 0 17 18 19`.
 """
 
 import argparse
@@ -66,6 +67,9 @@ VARIANTS = (
     Variant("full early is taken for wrong", (("minute.NEARLY", inf),)),
     Variant("full early counts for good", (("minute.EARLY_S", inf),)),
     Variant("refusals of one flight do not pin again", (("mirror.Mirror._refused_in_flight", _nothing),)),
+    Variant("pools are never booked as one", (("shared.SHARE", inf),)),
+    Variant("joint pools are not parted at once", (("joint.SPARE_CALLS", inf), ("joint.TOO_MUCH", inf))),
+    Variant("joint pools are not parted by tests", (("joint.SURPLUS_S", inf),)),
 )
 GROUPS = {
     "bucket 60 s": "buckets",
@@ -82,13 +86,14 @@ MEASURED = ("a", "b", "b'", "c", "d")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="per case, meter and round trip")
+    parser.add_argument("--case", nargs="*", default=MEASURED, choices=list(CASES))
     parser.add_argument("--rtt", nargs="*", type=int, default=[50], choices=RTTS_MS)
-    parser.add_argument("--only", type=int, nargs="*", default=range(len(VARIANTS)), help="numbers of variants")
+    parser.add_argument("--only", type=int, nargs="*", default=range(len(VARIANTS) - 3), help="numbers of variants")
     given = parser.parse_args()
     use_memory()
     wanted = [
         Cell(case.name, meter, rtt_ms, 1_000 * number + rtt_ms)
-        for case in (CASES[name] for name in MEASURED)
+        for case in (CASES[name] for name in given.case)
         for meter in case.meters
         for rtt_ms in given.rtt
         for number in range(given.seeds)

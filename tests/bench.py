@@ -1,7 +1,8 @@
 """`make bench`: a bare aioboto3 loop and `batchrun run` over the same rows, on the same emulator in its own process.
 
-Prints CPU per row, rows per second and peak memory of both as whole processes, Parquet to Parquet, and their ratios:
-medians over the rounds, the two taking turns, since a shared machine drifts.
+batchrun runs through the SDK, over HTTP with signatures, and over HTTP with a Bedrock API key. Prints CPU per row, rows
+per second and peak memory of each as whole processes, Parquet to Parquet, and their ratios to the bare loop: medians
+over the rounds, all of them taking turns, since a shared machine drifts.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +34,16 @@ quota.tokens_per_minute = 1_000_000_000
 limits.max_in_flight = {in_flight}
 limits.max_failed = 1.0
 output.path = "out"
+model.transport = "{transport}"
 aws.endpoint_url = "{url}/{{region}}"
 """
+SIGNED = {"AWS_ACCESS_KEY_ID": "AKIDBENCH", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+# Name -> (transport, what is in the environment)
+OURS = {
+    "sdk": ("sdk", SIGNED),
+    "http signed": ("http", SIGNED),
+    "http key": ("http", {"AWS_BEARER_TOKEN_BEDROCK": "not-a-key"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,9 @@ def main() -> None:
         try:
             assert emulator.stdout is not None
             url = emulator.stdout.readline().split()[-1]
-            (folder / "job.toml").write_text(JOB.format(url=url, in_flight=IN_FLIGHT))
+            for transport in ("sdk", "http"):
+                job = JOB.format(url=url, in_flight=IN_FLIGHT, transport=transport)
+                (folder / f"{transport}.toml").write_text(job)
             compare(folder, url, given.rows, given.rounds)
         finally:
             emulator.terminate()
@@ -72,32 +84,32 @@ def main() -> None:
 
 def compare(folder: Path, url: str, rows: int, rounds: int) -> None:
     bare_loop = [sys.executable, "-m", "tests.bench_bare", str(folder), url, str(IN_FLIGHT)]
-    ours = [sys.executable, "-m", "batchrun", "run", str(folder / "job.toml"), "--quiet"]
-    costs: dict[str, list[Cost]] = {"bare": [], "ours": []}
+    costs: dict[str, list[Cost]] = {name: [] for name in ("bare loop", *OURS)}
     for _ in range(rounds):
-        costs["bare"].append(cost_of(bare_loop))
-        shutil.rmtree(folder / "out", ignore_errors=True)
-        costs["ours"].append(cost_of(ours))
-        written = pq.read_metadata(folder / "out" / "data" / "part-000000.parquet").num_rows
-        assert written == min(rows, 10_000), f"the run wrote {written} rows into its first part"
-    print(f"{rows:,} rows, {IN_FLIGHT} in flight, medians of {rounds} rounds, whole processes")
+        costs["bare loop"].append(cost_of(bare_loop, {}))
+        for name, (transport, environment) in OURS.items():
+            shutil.rmtree(folder / "out", ignore_errors=True)
+            run = [sys.executable, "-m", "batchrun", "run", str(folder / f"{transport}.toml"), "--quiet"]
+            costs[name].append(cost_of(run, environment))
+            written = pq.read_metadata(folder / "out" / "data" / "part-000000.parquet").num_rows
+            assert written == min(rows, 10_000), f"the run wrote {written} rows into its first part"
+    print(f"{rows:,} rows, {IN_FLIGHT} in flight, medians of {rounds} rounds, whole processes; ratios to the bare loop")
     for name, unit, read in (
         ("CPU per row", "µs", lambda cost: 1e6 * cost.cpu_s / rows),
         ("rows per second", "", lambda cost: rows / cost.wall_s),
         ("peak memory", "MB", lambda cost: cost.peak_mb),
     ):
-        bare = statistics.median(map(read, costs["bare"]))
-        batchrun = statistics.median(map(read, costs["ours"]))
-        ratio = statistics.median(read(b) / read(a) for a, b in zip(costs["bare"], costs["ours"], strict=True))
-        print(f"  {name:<16} bare loop {bare:8.0f} {unit:<3} batchrun {batchrun:8.0f} {unit:<3} ratio {ratio:.2f}")
+        print(f"  {name}{f' [{unit}]' if unit else ''}")
+        for who, its in costs.items():
+            ratio = statistics.median(read(b) / read(a) for a, b in zip(costs["bare loop"], its, strict=True))
+            print(f"    {who:<12} {statistics.median(map(read, its)):8.0f}   {ratio:.2f}")
 
 
-def cost_of(command: list[str]) -> Cost:
-    """Run a command to its end and return what the kernel counted for it."""
-    import time
-
+def cost_of(command: list[str], more: dict[str, str]) -> Cost:
+    """Run a command to its end, with `more` in its environment, and return what the kernel counted for it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | more
     began_s = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{command} ended with {process.returncode}"

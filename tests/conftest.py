@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import ObjectStore, seaweed
+from tests.services import Account, ObjectStore, ministack, seaweed
 
 
 @pytest.fixture
@@ -29,6 +29,13 @@ def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectS
     """One S3 server for all tests of a run; a test that asks for it fails where it does not start."""
     with seaweed(tmp_path_factory.mktemp("seaweed")) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """One AWS of another make for all tests of a run; a test that asks for it fails where it does not start."""
+    with ministack(tmp_path_factory.mktemp("ministack")) as account:
+        yield account
 
 
 @pytest.fixture

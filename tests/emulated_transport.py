@@ -11,16 +11,17 @@ import anyio
 
 from batchrun.bedrock.answers import MalformedAnswerError, read_invoke_answer
 from batchrun.bedrock.answers import read_converse_answer as read_converse
-from batchrun.bedrock.body import Sampling, converse_arguments
+from batchrun.bedrock.body import Sampling, converse_arguments, messages_body
 from batchrun.bedrock.faults import Fault, classify
-from batchrun.bedrock.sdk import read_timeout_s
+from batchrun.bedrock.refusals import read_refusal
 from batchrun.bedrock.service import NOTHING_ASKED, Service
+from batchrun.bedrock.wire import read_timeout_s
 from batchrun.emulator.faults import FAULTS
 from batchrun.emulator.reply import Reply, error_reply
 from batchrun.emulator.service import Bedrock, Call, Running
 from batchrun.records import Completion, Request
 
-_CREDENTIAL = "AKIDEXAMPLE/20261101/{}/bedrock/aws4_request"
+_CREDENTIAL = "AKIDEXAMPLE/20261101/{}/{}/aws4_request"
 _SIGNATURE = "AWS4-HMAC-SHA256 Credential={}, SignedHeaders=host;x-amz-date, Signature=0badcafe"
 _EXPIRED = error_reply(
     FAULTS["ExpiredTokenException"], "The security token included in the request is expired", "invoke"
@@ -37,13 +38,16 @@ class EmulatedTransport:
         began_at_s: float = 0.0,
         expire_at_s: Sequence[float] = (),
         slept_s: Callable[[], float] = lambda: 0.0,
+        *,
         sampling: Sampling | None = None,
         service: Service = NOTHING_ASKED,
+        signed_for: str = "bedrock",
     ) -> None:
         """Take the service, what its clock shows [s] at the first call, and when credentials cease to be good [s].
 
         `slept_s` is how long our machine has slept; the service does not, and the calls that were out are lost.
-        `sampling` is what a job asks of the model by Converse, `service` what it asks of Bedrock.
+        `sampling` is what a job asks of the model by Converse, `service` what it asks of Bedrock; `signed_for` is the
+        name of the service in the signature.
         """
         self.bedrock = bedrock
         self.sends: Counter[int] = Counter()
@@ -51,6 +55,7 @@ class EmulatedTransport:
         self.in_flight = 0
         self.most_in_flight = 0
         self._api = api
+        self._signed_for = signed_for
         self._began_at_s = began_at_s
         self._expire_at_s = list(expire_at_s)
         self._slept_s = slept_s
@@ -86,11 +91,14 @@ class EmulatedTransport:
         return anyio.current_time() + self._slept_s() - self._started_s + self._began_at_s
 
     def _call(self, inference_id: str, source_region: str, request: Request) -> Call:
-        headers = {
-            "Authorization": _SIGNATURE.format(_CREDENTIAL.format(source_region)),
-            **(self._service.headers if self._api == "invoke" else {}),
-        }
+        credential = _CREDENTIAL.format(source_region, self._signed_for)
+        headers = {"Authorization": _SIGNATURE.format(credential), "anthropic-version": "2023-06-01"}
+        if self._api == "invoke":
+            headers |= self._service.headers
         body = request.body
+        if self._api == "messages":
+            body = messages_body(inference_id, body)
+            return Call(f"/{source_region}/anthropic/v1/messages", headers, body)
         if self._api == "converse":
             sampling = replace(self._sampling or Sampling(1), max_tokens=request.max_tokens)
             arguments = {**converse_arguments(request.prompt, sampling), **self._service.converse_arguments}
@@ -112,7 +120,8 @@ class EmulatedTransport:
         if reply.wire != "whole":
             return classify("ConnectionLost", None, f"the connection was {reply.wire}")
         if reply.status != 200:
-            return _fault(reply)
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            return read_refusal(reply.status, headers, reply.body)
         try:
             if self._api == "converse":
                 answer = read_converse(json.loads(reply.body) if reply.body.startswith(b"{") else {})
@@ -126,9 +135,3 @@ class EmulatedTransport:
 
 def _base64(content: bytes) -> str:
     return b64encode(content).decode()
-
-
-def _fault(reply: Reply) -> Fault:
-    code = reply.headers.get("x-amzn-ErrorType", "")
-    message = json.loads(reply.body).get("message", "") if reply.body.startswith(b"{") else ""
-    return classify(code, reply.status, message)

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 import urllib.error
@@ -113,7 +114,7 @@ def seaweed(folder: Path) -> Iterator[ObjectStore]:
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environment)
         try:
             store = ObjectStore(f"http://127.0.0.1:{ports['s3']}")
-            _wait_until_ready(store, process, log)
+            _wait_until_ready("SeaweedFS", f"{store.endpoint}/healthz", process, log)
             store.client().create_bucket(Bucket=store.bucket)
             # The first object makes the server create volumes, which takes seconds: not in a test's time.
             store.client().put_object(Bucket=store.bucket, Key="warm-up", Body=b"x")
@@ -121,6 +122,79 @@ def seaweed(folder: Path) -> Iterator[ObjectStore]:
         finally:
             process.kill()  # what it holds is thrown away
             process.wait(timeout=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An AWS of another make on loopback that verifies signatures, and two sets of keys that it has handed out."""
+
+    url: str
+    user: dict[str, str]
+    session: dict[str, str]
+
+
+@contextmanager
+def ministack(folder: Path) -> Iterator[Account]:
+    """Run ministack in `folder`, with a user whose keys it checks.
+
+    Raises RuntimeError if it is not installed or does not start.
+    """
+    (port,) = free_ports(1)
+    log = folder / "ministack.log"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))},
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "AUTH": "true",
+        "HOME": str(folder),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    with log.open("wb") as out:
+        command = [*_ends_with_its_parent(), _ministack()]
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, env=environment)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready("ministack", url, process, log)
+            yield _account(url)
+        finally:
+            process.kill()
+            process.wait(timeout=20)
+
+
+def _account(url: str) -> Account:
+    import boto3  # only a test of another make needs it
+
+    def client(service: str, access_key: str, secret_key: str) -> Any:
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=url,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+        )
+
+    iam = client("iam", "test", "test")
+    iam.create_user(UserName="batchrun")
+    iam.attach_user_policy(UserName="batchrun", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    made = iam.create_access_key(UserName="batchrun")["AccessKey"]
+    user = {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
+    lent = client("sts", *user.values()).get_session_token()["Credentials"]
+    session = {
+        "AWS_ACCESS_KEY_ID": lent["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": lent["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": lent["SessionToken"],
+    }
+    return Account(url, user, session)
+
+
+def _ministack() -> str:
+    """Return the program; it stands in an environment of its own, as it wants another botocore than aioboto3 does."""
+    beside = Path(sys.prefix) / "ministack" / "bin" / "ministack"
+    found = str(beside) if beside.exists() else shutil.which("ministack")
+    if found is None:
+        raise RuntimeError("the tests need ministack, in an environment of its own: make install-dev")
+    return found
 
 
 def free_ports(count: int) -> list[int]:
@@ -146,14 +220,14 @@ def _program() -> str:
     return found
 
 
-def _wait_until_ready(store: ObjectStore, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(name: str, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline_s = time.monotonic() + READY_WITHIN_S
     while True:
         if process.poll() is not None or time.monotonic() > deadline_s:
             ended = "ended" if process.poll() is not None else f"was not ready within {READY_WITHIN_S:.0f} s"
-            raise RuntimeError(f"SeaweedFS {ended}:\n{log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"{name} {ended}:\n{log.read_text(errors='replace')[-2000:]}")
         try:
-            urllib.request.urlopen(f"{store.endpoint}/healthz", timeout=2).close()
+            urllib.request.urlopen(url, timeout=2).close()
         except urllib.error.HTTPError as error:
             error.close()
             return

@@ -38,7 +38,7 @@ def read_invoke_answer(body: bytes) -> Completion:
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise MalformedAnswerError(f"InvokeModel answered 200 without an answer in it: {error!r}") from error
+        raise MalformedAnswerError(f"Bedrock answered 200 without an answer in it: {error!r}") from error
 
 
 def read_converse_answer(answer: Mapping[str, Any]) -> Completion:

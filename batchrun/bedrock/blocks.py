@@ -37,7 +37,7 @@ class Content:
         block = {key: value for key, value in given.items() if value is not None}  # a struct column has every key
         kind = block.get("type", "text" if "text" in block else None)
         if kind not in _BY_ROLE[role]:
-            raise ValueError(f"block {place} of type {kind!r}: a {role} message takes {', '.join(_BY_ROLE[role])}")
+            raise ValueError(f"block {place} of type {kind!r}: {role} messages take {', '.join(_BY_ROLE[role])}")
         try:
             return _MAKERS[kind](self, block)
         except (KeyError, TypeError) as error:

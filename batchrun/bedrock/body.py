@@ -11,7 +11,8 @@ from batchrun.records import Prompt, Request
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
-_BEFORE_MAX_TOKENS = b'{"anthropic_version":"%b","max_tokens":' % ANTHROPIC_VERSION.encode()
+_VERSION_FIRST = b'{"anthropic_version":"%b",' % ANTHROPIC_VERSION.encode()
+_BEFORE_MAX_TOKENS = _VERSION_FIRST + b'"max_tokens":'
 ANSWER_TOOL = "give_answer"  # the forced tool whose input is the answer, where a schema cannot be asked for as such
 _ANSWER_TOOL_SAYS = "Give the answer."
 
@@ -29,7 +30,7 @@ class Sampling:
     stop_sequences: tuple[str, ...] = ()
     thinking_budget_tokens: int | None = None
     schema: Mapping[str, Any] | None = None
-    schema_as_tool: bool = False  # in a Messages body; Converse knows no other way
+    schema_as_tool: bool = False  # as Converse always has it; told also for the size of a request
     tools: Sequence[Mapping[str, Any]] = ()
     cache: Checkpoints = NO_CHECKPOINTS
 
@@ -62,6 +63,11 @@ class InvokeFrame:
 def invoke_body(prompt: Prompt, sampling: Sampling) -> bytes:
     """Return one InvokeModel body; see InvokeFrame."""
     return InvokeFrame(sampling).body(prompt)
+
+
+def messages_body(model_id: str, body: bytes) -> bytes:
+    """Return the Messages API's body of InvokeModel's: the model is named in it, the version in a header."""
+    return b'{"model":%b,%b' % (_encode(model_id).encode(), body[len(_VERSION_FIRST) :])
 
 
 def resized(request: Request, max_tokens: int) -> Request:

@@ -10,6 +10,7 @@ from typing import Any
 
 from batchrun.errors import JobError
 
+MANTLE = "mantle"  # the endpoint without inference IDs, and the kind of its pools
 ANYWHERE = ("*",)  # the destinations of a global inference ID: any commercial Region
 
 
@@ -46,10 +47,14 @@ class Card:
     name: str
     base_model_id: str
     mantle_model_id: str
+    mantle_regions: tuple[str, ...]
+    mantle_price_class: str
+    endpoint_urls: Mapping[str, str]
     context_tokens: int
     max_output_tokens: int
     request_bytes: int
     output_burndown: int
+    mantle_burndown: int
     tokens_per_minute: int
     scopes: Mapping[str, Scope]
     opt_in_regions: frozenset[str]
@@ -59,13 +64,22 @@ class Card:
     facts: Mapping[str, Any]
 
     def pool_names(self) -> list[str]:
-        """Name every pool that the card allows, as `source-Region/kind`."""
+        """Name every pool that the card allows, as `source-Region/kind`, both endpoints'."""
         names = {f"{region}/{s.pool_kind}" for s in self.scopes.values() for region in s.sources}
-        return sorted(names)
+        return sorted(names | {mantle_pool(region) for region in self.mantle_regions})
+
+    def burndown_of(self, pool: str) -> int:
+        """Return what an output token costs a pool [quota tokens]."""
+        return self.mantle_burndown if pool.endswith(f"/{MANTLE}") else self.output_burndown
 
     def inside(self, region: str, residency: str) -> bool:
         """Tell whether `region` lies in one of the card's named residencies."""
         return any(fnmatchcase(region, pattern) for pattern in self.residency[residency])
+
+
+def mantle_pool(region: str) -> str:
+    """Name the pool of mantle in a Region."""
+    return f"{region}/{MANTLE}"
 
 
 def load_card(name_or_path: str = "claude-haiku-4-5", base: Path | None = None) -> Card:
@@ -104,11 +118,15 @@ def _card(facts: Mapping[str, Any]) -> Card:
     return Card(
         name=model["name"],
         base_model_id=facts["endpoint"]["runtime"]["model_id"],
-        mantle_model_id=facts["endpoint"]["mantle"]["model_id"],
+        mantle_model_id=facts["endpoint"][MANTLE]["model_id"],
+        mantle_regions=tuple(facts["endpoint"][MANTLE].get("regions", ())),
+        mantle_price_class=facts["endpoint"][MANTLE].get("price", "global"),
+        endpoint_urls={name: table["url"] for name, table in facts["endpoint"].items()},
         context_tokens=model["context_tokens"],
         max_output_tokens=model["max_output_tokens"],
         request_bytes=facts["limits"]["request_bytes"],
         output_burndown=quota["output_burndown"],
+        mantle_burndown=quota.get("mantle_burndown", 1),
         tokens_per_minute=quota["tokens_per_minute"],
         scopes={name: _scope(name, table) for name, table in facts["scope"].items()},
         opt_in_regions=frozenset(facts["regions"]["opt_in"]),

@@ -1,44 +1,29 @@
-"""The SDK's clients, one per source Region: opened when first needed, closed when their last call has ended."""
+"""Clients, one per source Region: opened when first needed, and replaced all together.
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+New credentials, or a machine that slept, ask for new clients while calls are out: those end on the old ones, which
+then close. A session of the SDK's with two clients is 10 MB and two connections, and renewals are many in a week.
+"""
 
-import aioboto3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Generic, TypeVar
+
 import anyio
-from aiobotocore.config import AioConfig
 
-if TYPE_CHECKING:
-    from types_aiobotocore_bedrock_runtime import BedrockRuntimeClient
+# Of sleep: home routers forget a flow after minutes, the other end may have closed it any time. A guess.
+FORGOTTEN_S = 30.0
 
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where clients send, and what they sign with; None leaves it to the session. `url` may hold {region}.
-
-    `headers` are those of every InvokeModel call for which the SDK has no argument.
-    """
-
-    url: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+C = TypeVar("C")
+Open = Callable[[str], AbstractAsyncContextManager[C]]  # opens the client of a source Region
 
 
-class Clients:
-    """Clients of one session.
+class Clients(Generic[C]):
+    """Clients of one login."""
 
-    New credentials, or a machine that slept, ask for new clients while calls are out: those end on the old ones, which
-    then close: a session with two clients is 10 MB and two connections, and renewals are many in a week.
-    """
-
-    def __init__(self, session: aioboto3.Session, config: AioConfig, endpoint: Endpoint) -> None:
-        """Take the session, and what every client goes by."""
-        self.session = session
-        self._config = config
-        self._endpoint = endpoint
-        self._by_region: dict[str, BedrockRuntimeClient] = {}
+    def __init__(self, open_client: Open[C]) -> None:
+        """Take what opens the client of a Region."""
+        self.open_client = open_client
+        self._by_region: dict[str, C] = {}
         self._opening = anyio.Lock()
         self._open = AsyncExitStack()
         self._calls = 0
@@ -52,7 +37,7 @@ class Clients:
         return sorted(self._by_region)
 
     @asynccontextmanager
-    async def calling(self, source_region: str) -> AsyncIterator["BedrockRuntimeClient"]:
+    async def calling(self, source_region: str) -> AsyncIterator[C]:
         """Lend the client of a Region for one call."""
         self._calls += 1
         try:
@@ -77,25 +62,52 @@ class Clients:
         if self._calls == 0:
             await self.close()
 
-    async def _client(self, source_region: str) -> "BedrockRuntimeClient":
-        async with self._opening:  # opening one loads service models; two at once would load them twice
+    async def _client(self, source_region: str) -> C:
+        async with self._opening:  # opening one may load service models; two at once would load them twice
             if source_region not in self._by_region:
-                at = self._endpoint
-                client = await self._open.enter_async_context(
-                    self.session.client(
-                        "bedrock-runtime",
-                        region_name=source_region,
-                        endpoint_url=at.url.replace("{region}", source_region) if at.url else None,
-                        config=self._config,
-                        aws_access_key_id=at.access_key,
-                        aws_secret_access_key=at.secret_key,
-                    )
-                )
-                if at.headers:  # before the signature, which then covers them
-                    client.meta.events.register("before-call.bedrock-runtime.InvokeModel", self._add_headers)
-                self._by_region[source_region] = client
+                self._by_region[source_region] = await self._open.enter_async_context(self.open_client(source_region))
             return self._by_region[source_region]
 
-    def _add_headers(self, params: dict[str, Any], **others: object) -> None:
-        del others
-        params["headers"].update(self._endpoint.headers)
+
+class Fleet(Generic[C]):
+    """The clients in use: new ones after each login, and after a sleep."""
+
+    def __init__(self, log_in: Callable[[], Awaitable[Open[C]]], slept_s: Callable[[], float]) -> None:
+        """Take what reads the credentials anew, and how long the machine has slept so far."""
+        self._log_in = log_in
+        self._slept_s = slept_s
+        self._slept_before_s = slept_s()
+        self._clients: Clients[C] | None = None
+
+    def __repr__(self) -> str:
+        return f"Fleet({self._clients!r})"
+
+    def regions(self) -> list[str]:
+        """Name the source Regions that a client is open for."""
+        return self._clients.regions() if self._clients is not None else []
+
+    async def renew(self) -> None:
+        """Log in, at first or again; calls in flight end on the clients of before."""
+        await self._replace(Clients(await self._log_in()))
+
+    async def awake(self) -> Clients[C]:
+        """Return the clients; new ones after a sleep, in which all that were connected have forgotten each other."""
+        clients = self._clients
+        assert clients is not None, "used outside `async with`"
+        slept_s = self._slept_s()
+        if slept_s - self._slept_before_s < FORGOTTEN_S:
+            return clients
+        self._slept_before_s = slept_s
+        fresh = Clients(clients.open_client)
+        await self._replace(fresh)
+        return fresh
+
+    async def close(self) -> None:
+        """Close the clients in use."""
+        if self._clients is not None:
+            await self._clients.close()
+
+    async def _replace(self, fresh: Clients[C]) -> None:
+        before, self._clients = self._clients, fresh
+        if before is not None:
+            await before.retire()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aioboto3
@@ -10,6 +11,9 @@ from aiobotocore.credentials import AioAssumeRoleCredentialFetcher, AioDeferredR
 from aiobotocore.session import AioSession
 from botocore import exceptions as sdk_errors
 
+from batchrun.bedrock.authorization import BEARER_KEY, SigningKeys
+from batchrun.bedrock.signing import Keys
+from batchrun.bedrock.surroundings import check_endpoints
 from batchrun.errors import AccessError, BatchrunError
 
 STS_REGION = "us-east-1"  # where the environment names none; a Region's own STS, whose tokens opt-in Regions take too
@@ -26,6 +30,10 @@ class Access:
     role_arn: str | None = None
     endpoint_url: str | None = None
 
+    def endpoint_at(self, source_region: str) -> str | None:
+        """Return the endpoint of one's own for a source Region, if there is one."""
+        return self.endpoint_url.replace("{region}", source_region) if self.endpoint_url is not None else None
+
 
 class CredentialsError(Exception):
     """The SDK could not renew the credentials; `passing` if it was the network, or a service in trouble."""
@@ -36,22 +44,53 @@ class CredentialsError(Exception):
 
 
 async def new_session(access: Access) -> aioboto3.Session:
-    """Return an SDK session that signs as `access` says.
+    """Return an SDK session that signs as `access` says; raises AccessError as `new_core` does."""
+    return aioboto3.Session(botocore_session=await new_core(access))
 
-    Raises AccessError if the profile does not exist, or if no credentials are found at all.
+
+async def new_core(access: Access) -> AioSession:
+    """Return what an SDK session is built around: settings, and the credentials that `access` means.
+
+    Raises AccessError if the profile does not exist, if no credentials are found at all, or if the environment has an
+    endpoint that must not see them.
     """
     core = _core(access)
     try:
-        core.get_scoped_config()
+        check_endpoints(core)
         if access.role_arn:
             core.get_component("credential_provider").insert_before("env", _AssumedRole(core, access.role_arn))
-        if access.endpoint_url is None and not os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+        if access.endpoint_url is None and not os.environ.get(BEARER_KEY):
             await _require_credentials(core)
     except sdk_errors.ProfileNotFound as error:
         raise AccessError(f"aws.profile: {error}; `aws configure list-profiles` names those there are") from error
     except sdk_errors.BotoCoreError as error:
         raise AccessError(f"the shared AWS files cannot be read: {error}") from error
-    return aioboto3.Session(botocore_session=core)
+    return core
+
+
+async def signing_keys(core: AioSession, access: Access) -> SigningKeys:
+    """Return what brings the keys of now, for each call, renewed by the SDK where they end soon.
+
+    Raises CredentialsError if there are none, now or at a call.
+    """
+    if made_up := stand_in_keys(access, os.environ):
+        return partial(_same, made_up)
+    try:
+        found: Any = await core.get_credentials()
+    except sdk_errors.BotoCoreError as error:
+        raise CredentialsError(error) from error
+    if found is None:
+        raise CredentialsError(sdk_errors.NoCredentialsError())
+
+    async def keys_of_now() -> Keys:
+        frozen = await found.get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+    return keys_of_now
+
+
+async def _same(keys: Keys) -> Keys:
+    return keys
 
 
 def _core(access: Access) -> AioSession:
@@ -100,16 +139,16 @@ def _passes(cause: Exception) -> bool:
     return isinstance(cause, (sdk_errors.HTTPClientError, sdk_errors.ConnectionError))
 
 
-def stand_in_keys(access: Access, environment: Mapping[str, str]) -> dict[str, str]:
+def stand_in_keys(access: Access, environment: Mapping[str, str]) -> Keys | None:
     """Return made-up keys for an endpoint on this machine where the environment has none.
 
     Such an endpoint is no AWS, so asking the whole chain would only wait for an instance's metadata service.
     """
     if access.endpoint_url is None or access.profile or access.role_arn:
-        return {}
-    if any(environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK")):
-        return {}
-    return {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
+        return None
+    if any(environment.get(name) for name in ("AWS_ACCESS_KEY_ID", BEARER_KEY)):
+        return None
+    return Keys("emulator", "emulator")
 
 
 async def _require_credentials(core: AioSession) -> None:

@@ -95,14 +95,22 @@ TABLE = (
     Rule("UnrecognizedClientException", None, Action.REGION),
     Rule("InvalidClientTokenId", None, Action.REGION),
     # Anthropic's own error types, as the Messages API and some gateways send them.
+    Rule("rate_limit_error", None, Action.DAY, "per day"),
+    Rule("rate_limit_error", None, Action.REQUESTS, "too many requests|request rate"),
+    Rule("rate_limit_error", None, Action.PARK, "service quota"),
     Rule("rate_limit_error", None, Action.TOKENS),
     Rule("overloaded_error", None, Action.COOL),
     Rule("api_error", None, Action.RETRY),
     Rule("timeout_error", None, Action.RETRY_FEW, maybe_billed=True),
+    Rule("invalid_request_error", None, Action.LANE, "model identifier is invalid|on-demand throughput"),
     Rule("invalid_request_error", None, Action.ROW),
     Rule("request_too_large", None, Action.ROW),
+    # A key of another Region, or a Region that is not enabled; AWS's own words, as Anthropic's types leave it no other.
+    Rule("authentication_error", None, Action.REGION, "api key|bearer token|token included in the request is invalid"),
     Rule("authentication_error", None, Action.REFRESH),
+    Rule("permission_error", None, Action.REGION, "api key|bearer token"),
     Rule("permission_error", None, Action.LANE),
+    Rule("not_found_error", None, Action.RUN, "use case details|FTUFormNotFilled"),
     Rule("not_found_error", None, Action.LANE),
     # What the network and the SDK report; the call may have reached the model, except when nothing was connected.
     Rule("ConnectError", None, Action.COOL),

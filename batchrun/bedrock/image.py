@@ -15,6 +15,9 @@ MOST_PX = 8_000  # of each side; the same page
 MOST_IMAGES = 20  # of a request; the same page
 PX_PER_TOKEN = 750  # Anthropic's vision guide
 MOST_TOKENS = 1_600  # larger images are scaled down to about that; the same guide
+_AROUND = len(
+    '{"type":"image","source":{"type":"base64","media_type":"image/jpeg","data":""}},{"type":"text","text":""}'
+)
 _TAKEN = "png, jpeg, gif and webp can be sent"
 
 
@@ -22,7 +25,7 @@ _TAKEN = "png, jpeg, gif and webp can be sent"
 class Image:
     """An image that Bedrock takes, as a block of the Messages API.
 
-    `size_bytes` is what it adds to a request as base64, `tokens` the estimate of what it costs.
+    `size_bytes` is about what it adds to a request as base64, `tokens` the estimate of what it costs.
     """
 
     block: Mapping[str, Any]
@@ -51,7 +54,7 @@ def image_of(data: bytes) -> Image:
     encoded = b64encode(data).decode("ascii")
     source = {"type": "base64", "media_type": f"image/{kind}", "data": encoded}
     tokens = min(ceil(width * height / PX_PER_TOKEN), MOST_TOKENS)
-    return Image({"type": "image", "source": source}, len(encoded), tokens)
+    return Image({"type": "image", "source": source}, len(encoded) + _AROUND, tokens)
 
 
 def _kind(data: bytes) -> str | None:

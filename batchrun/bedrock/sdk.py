@@ -1,9 +1,9 @@
 """The SDK transport: InvokeModel and Converse through aioboto3, one client per source Region for the whole run."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -13,37 +13,18 @@ from botocore import exceptions as sdk_errors
 from botocore import parsers
 
 from batchrun.bedrock.answers import MalformedAnswerError, read_converse_answer, read_invoke_answer
-from batchrun.bedrock.body import Sampling, converse_arguments
-from batchrun.bedrock.clients import Clients, Endpoint
+from batchrun.bedrock.body import converse_arguments
+from batchrun.bedrock.clients import Fleet, Open
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
 from batchrun.bedrock.faults import Fault, classify
-from batchrun.bedrock.service import NOTHING_ASKED, Service
+from batchrun.bedrock.refusals import retry_after_s
 from batchrun.bedrock.sockets import LivelySession
+from batchrun.bedrock.wire import CONNECT_TIMEOUT_S, USER_AGENT, Wire, read_timeout_s
 from batchrun.clock import slept_s
 from batchrun.records import Completion, Request
 
 if TYPE_CHECKING:
     from types_aiobotocore_bedrock_runtime import BedrockRuntimeClient
-
-USER_AGENT = f"batchrun/{version('batchrun')} aiobotocore/{version('aiobotocore')}"
-CONNECT_TIMEOUT_S = 10.0
-KEEP_ALIVE_S = 300.0  # below the 350 s after which AWS's balancers drop an idle flow
-FORGOTTEN_S = (
-    30.0  # of sleep; home routers forget a flow after minutes, the other end may have closed any time. A guess
-)
-LEAST_READ_TIMEOUT_S = 60.0
-SLOWEST_TOKENS_PER_S = 25.0  # a quarter of what Haiku 4.5 usually writes; a guess on the safe side
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """How requests travel; `sampling` has the largest max_tokens of any of them."""
-
-    api: str
-    sampling: Sampling
-    connections: int
-    keep_alive_s: float = KEEP_ALIVE_S  # of a connection that is not in use
-    service: Service = NOTHING_ASKED
 
 
 class SdkTransport:
@@ -53,16 +34,7 @@ class SdkTransport:
         """Take whose calls these are, how they travel, and how long the machine has slept so far."""
         self._access = access
         self._wire = wire
-        self._slept_s = slept_s
-        self._slept_before_s = slept_s()
-        self._clients: Clients | None = None
-        keys = stand_in_keys(access, os.environ)
-        self._endpoint = Endpoint(
-            access.endpoint_url,
-            keys.get("aws_access_key_id"),
-            keys.get("aws_secret_access_key"),
-            wire.service.headers if wire.api == "invoke" else {},
-        )
+        self._fleet: Fleet[BedrockRuntimeClient] = Fleet(self._log_in, slept_s)
         self._config = AioConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},  # named, or AWS_RETRY_MODE=adaptive would slow us
             max_pool_connections=wire.connections,
@@ -80,25 +52,24 @@ class SdkTransport:
         )
 
     async def __aenter__(self) -> Self:
-        self._clients = await self._new_clients()
+        await self._fleet.renew()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        if self._clients is not None:
-            await self._clients.close()
+        await self._fleet.close()
 
     def regions(self) -> list[str]:
         """Name the source Regions that a client is open for."""
-        return self._clients.regions() if self._clients is not None else []
+        return self._fleet.regions()
 
     async def refresh(self) -> None:
         """Start new clients from a new session; calls in flight end on the old ones."""
-        await self._replace(await self._new_clients())
+        await self._fleet.renew()
 
     async def send(self, inference_id: str, source_region: str, request: Request) -> Completion | Fault:
         """Call `inference_id` from `source_region`; what a call can meet comes back as a Fault."""
         try:
-            async with (await self._awake()).calling(source_region) as client:
+            async with (await self._fleet.awake()).calling(source_region) as client:
                 if request.max_tokens < self._wire.sampling.max_tokens:  # the client waits for the longest answer
                     with anyio.fail_after(read_timeout_s(request.max_tokens)):
                         return await self._send(client, inference_id, request)
@@ -122,25 +93,29 @@ class SdkTransport:
         except sdk_errors.BotoCoreError as error:  # credentials or configuration: none of them is a call's own
             return classify("NoCredentials", None, f"{type(error).__name__}: {error}")
 
-    async def _awake(self) -> Clients:
-        """Return the clients; new ones after a sleep, in which all that were connected have forgotten each other."""
-        clients = self._clients
-        assert clients is not None, "used outside `async with`"
-        slept_s = self._slept_s()
-        if slept_s - self._slept_before_s < FORGOTTEN_S:
-            return clients
-        self._slept_before_s = slept_s
-        fresh = Clients(clients.session, self._config, self._endpoint)
-        await self._replace(fresh)
-        return fresh
+    async def _log_in(self) -> "Open[BedrockRuntimeClient]":
+        session, keys = await new_session(self._access), stand_in_keys(self._access, os.environ)
 
-    async def _new_clients(self) -> Clients:
-        return Clients(await new_session(self._access), self._config, self._endpoint)
+        @asynccontextmanager
+        async def open_client(source_region: str) -> AsyncIterator["BedrockRuntimeClient"]:
+            async with session.client(
+                "bedrock-runtime",
+                region_name=source_region,
+                endpoint_url=self._access.endpoint_at(source_region),
+                config=self._config,
+                aws_access_key_id=keys.access_key if keys is not None else None,
+                aws_secret_access_key=keys.secret_key if keys is not None else None,
+            ) as client:
+                if self._wire.service.headers:  # before the signature, which then covers them
+                    client.meta.events.register("before-call.bedrock-runtime.InvokeModel", self._add_headers)
+                yield client
 
-    async def _replace(self, fresh: Clients) -> None:
-        before, self._clients = self._clients, fresh
-        if before is not None:
-            await before.retire()
+        return open_client
+
+    def _add_headers(self, params: dict[str, Any], **others: object) -> None:
+        """Add to an InvokeModel call the headers for which the SDK has no argument."""
+        del others
+        params["headers"].update(self._wire.service.headers)
 
     async def _send(self, client: "BedrockRuntimeClient", inference_id: str, request: Request) -> Completion:
         if self._wire.api == "converse":
@@ -183,13 +158,4 @@ def _fault_of(response: Any) -> Fault:
     code = str(error.get("Code", ""))
     if code == str(status):
         code = ""  # the SDK puts the status there when the answer names no error type
-    try:
-        retry_after_s = float(headers["retry-after"])
-    except (KeyError, ValueError):
-        retry_after_s = None
-    return classify(code, status, str(error.get("Message", "")), retry_after_s)
-
-
-def read_timeout_s(max_tokens: int) -> float:
-    """Return how long an answer of `max_tokens` may take [s] before the call is given up."""
-    return LEAST_READ_TIMEOUT_S + max_tokens / SLOWEST_TOKENS_PER_S
+    return classify(code, status, str(error.get("Message", "")), retry_after_s(headers.get("retry-after")))

@@ -7,10 +7,11 @@ The SDK's own option for it, tcp_keepalive, is not heeded by its asynchronous ha
 """
 
 import socket
+import ssl
 from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
-from aiohttp import AddrInfoType
+from aiohttp import AddrInfoType, ClientResponse, ClientSession, TCPConnector
 
 FIRST_SIGN_S = 60
 SIGN_EVERY_S = 15
@@ -29,10 +30,31 @@ OPTIONS = {
 
 
 class LivelySession(AIOHTTPSession):
-    """The SDK's HTTP session, whose connections send TCP keep-alives."""
+    """The SDK's HTTP session, whose connections send TCP keep-alives, and whose calls go where they were sent.
+
+    aiobotocore 2.25 leaves aiohttp's default in place, which takes the prompt to wherever a redirect points.
+    """
 
     def __init__(self, connector_args: dict[str, Any] | None = None, **options: Any) -> None:
         super().__init__(connector_args={**(connector_args or {}), "socket_factory": lively_socket}, **options)
+
+    async def _get_session(self, proxy_url: str | None) -> Any:
+        return _Direct(await super()._get_session(proxy_url))  # type: ignore[misc]  # not in the stubs
+
+
+class _Direct:
+    """A session that follows no redirect."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, **options: Any) -> ClientResponse:
+        return await self._session.request(method, allow_redirects=False, **options)
+
+
+def lively_connector(connections: int, keep_alive_s: float, tls: ssl.SSLContext) -> TCPConnector:
+    """Return a pool of lively connections of our own; they are kept for `keep_alive_s` while not in use."""
+    return TCPConnector(limit=connections, keepalive_timeout=keep_alive_s, ssl=tls, socket_factory=lively_socket)
 
 
 def lively_socket(address: AddrInfoType) -> socket.socket:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote
 
-from batchrun.bedrock.card import Card
+from batchrun.bedrock.card import Card, mantle_pool
 from batchrun.emulator.faults import invalid, refused
 
 Operation = Literal["invoke", "converse", "count-tokens", "messages"]
@@ -24,6 +24,8 @@ _PROFILE_ARN = re.compile(r"arn:aws:bedrock:(?P<region>[a-z0-9-]+):\d{12}:infere
 _MODEL_ARN = re.compile(r"arn:aws:bedrock:(?P<region>[a-z0-9-]+)::foundation-model/(?P<id>.+)")
 _KEY_REGION = re.compile(r"X-Amz-Credential=[^/&]+%2F\d{8}%2F(?P<region>[a-z0-9-]+)%2F")
 _SHORT_TERM_KEY = "bedrock-api-key-"
+_SIGNED = "AWS4-HMAC-SHA256 "
+MANTLE = "bedrock-mantle"  # the service that calls to mantle are signed for
 
 BAD_IDENTIFIER = "The provided model identifier is invalid."
 ON_DEMAND = (
@@ -57,7 +59,7 @@ def call_region(path: Path, headers: Mapping[str, str]) -> str:
 
     Raises RefusedError without a signature or key, and if it is for another Region than the path.
     """
-    signed_for = _credential_region(headers)
+    signed_for = _credential_region(path, headers)
     if path.region is None and signed_for is None:
         raise invalid("Emulator: a bearer key names no Region, put it into the URL: /us-east-1/model/...")
     if path.region is not None and signed_for is not None and path.region != signed_for:
@@ -68,8 +70,29 @@ def call_region(path: Path, headers: Mapping[str, str]) -> str:
     return path.region or signed_for or ""
 
 
+def for_mantle(path: Path, headers: Mapping[str, str], model_id: str, card: Card) -> bool:
+    """Tell which of the two endpoints a call is for, that AWS tells by their hosts.
+
+    The service that a signature names decides; with a key, which names none, the model ID does.
+    """
+    service = _signed_service(headers.get("Authorization", ""))
+    return path.operation == "messages" and (model_id == card.mantle_model_id if service is None else service == MANTLE)
+
+
+def resolve_mantle(model_id: str, region: str, card: Card) -> str:
+    """Return the name of the pool of mantle in `region`.
+
+    Raises RefusedError if there is none, or if `model_id` is not the card's there.
+    """
+    if region not in card.mantle_regions:
+        raise refused("ResourceNotFoundException", f"Emulator: there is no {MANTLE} in {region}.")
+    if model_id != card.mantle_model_id:
+        raise refused("ResourceNotFoundException", f"The model '{model_id}' does not exist")
+    return mantle_pool(region)
+
+
 def resolve(model_id: str, region: str, operation: Operation, card: Card) -> str | None:
-    """Return the name of the pool that `model_id`, called from `region`, draws on; CountTokens draws on none.
+    """Return the name of the runtime's pool that `model_id`, called from `region`, draws on; CountTokens draws on none.
 
     Raises RefusedError if the ID does not exist, or not in this source Region, or not for this operation.
     """
@@ -90,10 +113,10 @@ def resolve(model_id: str, region: str, operation: Operation, card: Card) -> str
     raise invalid(BAD_IDENTIFIER)
 
 
-def _credential_region(headers: Mapping[str, str]) -> str | None:
+def _credential_region(path: Path, headers: Mapping[str, str]) -> str | None:
     authorization = headers.get("Authorization", "")
-    if authorization.startswith("AWS4-HMAC-SHA256 "):
-        return _signature_region(authorization)
+    if authorization.startswith(_SIGNED):
+        return _signature_region(path, authorization)
     if authorization.startswith("Bearer ") and len(authorization) > len("Bearer "):
         return _key_region(authorization.removeprefix("Bearer "))
     if "x-api-key" in headers:
@@ -101,14 +124,21 @@ def _credential_region(headers: Mapping[str, str]) -> str | None:
     raise refused("MissingAuthenticationTokenException")
 
 
-def _signature_region(authorization: str) -> str:
-    credential = authorization.partition("Credential=")[2].partition(",")[0]
-    scope = credential.split("/")
+def _signature_region(path: Path, authorization: str) -> str:
+    scope = _signed_scope(authorization)
     if len(scope) != 5 or scope[4] != "aws4_request" or "Signature=" not in authorization:
         raise refused("InvalidSignatureException", "Emulator: the Authorization header is no SigV4 signature.")
-    if scope[3] != "bedrock":
+    if scope[3] not in (("bedrock", MANTLE) if path.operation == "messages" else ("bedrock",)):
         raise refused("InvalidSignatureException", "Credential should be scoped to correct service: 'bedrock'.")
     return scope[2]
+
+
+def _signed_service(authorization: str) -> str | None:
+    return _signed_scope(authorization)[3] if authorization.startswith(_SIGNED) else None
+
+
+def _signed_scope(authorization: str) -> list[str]:
+    return authorization.partition("Credential=")[2].partition(",")[0].split("/")
 
 
 @lru_cache(maxsize=64)

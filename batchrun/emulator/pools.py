@@ -81,9 +81,11 @@ class Pool:
             first.step(self.tokens)
 
 
-def charge_tokens(card: Card, input_tokens: int, output_tokens: int, cache_write_tokens: int = 0) -> int:
-    """Return what a completed call costs its pool [quota tokens]; cache reads are free."""
-    return input_tokens + cache_write_tokens + card.output_burndown * output_tokens
+def charge_tokens(
+    card: Card, input_tokens: int, output_tokens: int, cache_write_tokens: int = 0, pool: str = ""
+) -> int:
+    """Return what a completed call costs its pool [quota tokens]; cache reads are free, mantle burns nothing down."""
+    return input_tokens + cache_write_tokens + card.burndown_of(pool) * output_tokens
 
 
 def make_pools(spec: EmulatorSpec, card: Card) -> Mapping[str, Pool]:

@@ -130,7 +130,7 @@ def read_content(
         raise invalid("messages: final assistant content cannot end with trailing whitespace")
     check_count(len(read.images()), card)
     check_marks(read.marks, card)
-    digest, checkpoints = digest_of(texts), read.checkpoints()
+    digest, checkpoints = digest_of([*texts, *read.images()]), read.checkpoints()
     cached_tokens, cached_pieces = (checkpoints[-1].tokens, read.marks[-1].pieces) if checkpoints else (0, 0)
     input_tokens = cached_tokens + read.tokens(cached_pieces, len(read.pieces), digest)
     return Prompt(digest, input_tokens, last_user, max_tokens, tuple(stop_sequences), asked, checkpoints)
@@ -152,24 +152,23 @@ def _read_blocks(read: _Reading, where: str, content: object, card: Card) -> Non
                 raise invalid(f"{where}: text content blocks must contain non-whitespace text")
             read.add(place, _Piece(text), block)
         elif kind == "image":
-            tokens = _image(place, block, card)
-            read.add(place, _Piece(image=f"{digest_of([str(block)]):x}", beside_tokens=tokens), block)
+            tokens, data = _image(place, block, card)
+            read.add(place, _Piece(image=f"{digest_of([data]):x}", beside_tokens=tokens), block)
         elif kind == "cachePoint":
             read.add(place, _Piece(), block)
         else:
             read.add(place, _Piece(json.dumps(block)), block)  # tool use, documents: counted, not understood
 
 
-def _image(where: str, block: Mapping[str, Any], card: Card) -> int:
-    """Return what an image costs [tokens]."""
+def _image(where: str, block: Mapping[str, Any], card: Card) -> tuple[int, str]:
     if "type" in block:
         source = block.get("source") or {}
         if source.get("type") != "base64":
             raise invalid(f"{where}.source.type: Input should be 'base64'")
         told = str(source.get("media_type")).removeprefix("image/")
-        return image_tokens(f"{where}.image", source.get("data"), told, card)
+        return image_tokens(f"{where}.image", source.get("data"), told, card), source["data"]
     told, source = str(block["image"].get("format")), block["image"].get("source") or {}
-    return image_tokens(f"{where}.image", source.get("bytes"), told, card)
+    return image_tokens(f"{where}.image", source.get("bytes"), told, card), source["bytes"]
 
 
 def _block_kind(where: str, block: object) -> str:

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from batchrun.bedrock.card import Card, Prices, load_card
-from batchrun.emulator.address import Operation, call_region, read_path, resolve
+from batchrun.emulator.address import Operation, call_region, for_mantle, read_path, resolve, resolve_mantle
 from batchrun.emulator.answer import Answer, blocked_answer, make_answer
 from batchrun.emulator.asked import Service, read_service
 from batchrun.emulator.books import Bill, Books
@@ -84,7 +84,12 @@ class Bedrock:
                 return self._fault_reply(outage, operation)
             fields = read_json(call.body, self.card)
             model_id = path.model_id or str(fields.get("model"))
-            pool_name = resolve(model_id, region, operation, self.card)
+            if operation == "messages" and "anthropic-version" not in call.headers:
+                raise invalid("anthropic-version: header is required")
+            if for_mantle(path, call.headers, model_id, self.card):
+                pool_name: str | None = resolve_mantle(model_id, region, self.card)
+            else:
+                pool_name = resolve(model_id, region, operation, self.card)
             if pool_name is None:
                 return self._count(fields)
             prompt = self._read_prompt(operation, fields)
@@ -104,7 +109,8 @@ class Bedrock:
             return error_reply(fault, fault.message, running.operation)
         cached = running.cached
         uncached_tokens = prompt.input_tokens - cached.read - cached.write
-        charge = charge_tokens(self.card, uncached_tokens, answer.output_tokens, cached.write)
+        name = running.pool.name
+        charge = charge_tokens(self.card, uncached_tokens, answer.output_tokens, cached.write, pool=name)
         running.pool.settle(running.reservation, charge, now_s)
         book.settled(charge, now_s)
         self.books.paid(prompt.digest, Bill(uncached_tokens, answer.output_tokens, cached), running.prices)

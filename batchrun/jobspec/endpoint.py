@@ -28,7 +28,7 @@ def checked_endpoint(url: str) -> str:
         raise ValueError("must hold no query and no fragment")
     if re.search(r"[{}]", parts.path.replace("{region}", "")):
         raise ValueError("may hold {region} and no other braces")
-    if not _is_loopback(parts.hostname):
+    if not is_loopback(parts.hostname):
         raise ValueError(LOOPBACK)
     return url
 
@@ -42,7 +42,8 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, by its name or address alone."""
     if host == "localhost":
         return True
     try:

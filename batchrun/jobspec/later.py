@@ -34,14 +34,8 @@ class Later:
 
 
 LATER = (
-    Later("prompt.images", WHOLE_CARD, "sending images", ([],)),
-    Later("prompt.tools", WHOLE_CARD, "declaring tools", ([],)),
-    Later("model.api", WHOLE_CARD, "the Messages API", value=lambda value: value == "messages"),
-    Later("model.endpoint", WHOLE_CARD, "the mantle endpoint", value=lambda value: value == "mantle"),
-    Later("model.transport", WHOLE_CARD, "a transport other than the SDK", ("sdk",)),
     Later("routing.lane", WHOLE_CARD, "a lane of one's own", ([],)),
     Later("quota.discover", WHOLE_CARD, "reading quotas from AWS", (False,)),
-    Later("quota.pools.*/mantle", WHOLE_CARD, "the mantle endpoint"),
     Later("dedupe", WHOLE_CARD, "sending equal requests once", (False,)),
     Later("aws.control_url", WHOLE_CARD, "reading quotas and profiles from AWS"),
 )

@@ -42,6 +42,8 @@ def shown(path: Path, value: Any) -> str:
     """Write a value as in TOML, cut short; prompts and passwords are not shown."""
     if path[:1] == ("prompt",) and isinstance(value, str) and not path[-1].endswith("_file"):
         return f"({len(value)} characters)"
+    if path[:1] == ("prompt",) and isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+        return f"({len(value)} tables)"
     if path[-1] == "dsn":
         return "(not shown)"
     written = json.dumps(value, ensure_ascii=False, default=str)

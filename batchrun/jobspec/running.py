@@ -24,6 +24,7 @@ from batchrun.jobspec.values import (
 
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)  # IAM's own rule for names
 
+SCOPES_EXAMPLE = 'scopes = ["us", "global"]'
 Scope = Literal["us", "eu", "au", "global"]
 Scopes = Annotated[
     tuple[Scope, ...], AfterValidator(at_least_one), AfterValidator(each_once), BeforeValidator(as_tuple)
@@ -43,8 +44,8 @@ def a_residency(value: object) -> object:
 def a_pool_name(name: str) -> str:
     """Refuse what cannot be the name of a pool; which pools there are, the card knows."""
     region, _, kind = name.partition("/")
-    if not REGION.fullmatch(region) or kind not in ("geo", "global"):
-        raise ValueError('must be named source-Region/geo or source-Region/global, such as "us-east-1/geo"')
+    if not REGION.fullmatch(region) or kind not in ("geo", "global", "mantle"):
+        raise ValueError('must be named source-Region/geo, /global or /mantle, such as "us-east-1/geo"')
     return name
 
 
@@ -71,8 +72,10 @@ def a_role_arn(arn: str) -> str:
 class Routing(Table):
     """Where rows may be sent."""
 
-    scopes: Scopes = Field(
-        description="inference IDs that may be used: us, eu, au, global", examples=['scopes = ["us", "global"]']
+    scopes: Scopes | None = Field(
+        default=None,
+        description="inference IDs that may be used: us, eu, au, global; required, except on mantle, which has none",
+        examples=[SCOPES_EXAMPLE],
     )
     source_regions: Regions | None = Field(
         default=None, description="Regions to call; unset: every source Region of those scopes that needs no opt-in"

@@ -18,7 +18,7 @@ from batchrun.jobspec.paths import overlap
 from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
 from batchrun.jobspec.refusal import MisfitError, problems_of
-from batchrun.jobspec.running import Aws, Limits, Quota, Retry, Routing
+from batchrun.jobspec.running import SCOPES_EXAMPLE, Aws, Limits, Quota, Retry, Routing
 from batchrun.jobspec.sinks import SinkTable, check_sinks
 from batchrun.jobspec.values import Table
 from batchrun.jobspec.work import Input, Model, Output, Prompt
@@ -48,7 +48,7 @@ class JobSpec(Table):
     prompt: Prompt
     generation: Generation
     model: Model = Model()
-    routing: Routing
+    routing: Routing = Field(default=Routing(), validate_default=True)
     quota: Quota = Quota()
     cache: Cache = Cache()
     retry: Retry = Retry()
@@ -105,6 +105,8 @@ class JobSpec(Table):
     @classmethod
     def _goes_with_the_prompt(cls, generation: Generation, info: ValidationInfo) -> Generation:
         prompt: Prompt | None = info.data.get("prompt")
+        if prompt is not None and prompt.tools and generation.schema_ is not None:
+            raise MisfitError("schema", "goes without prompt.tools: an answer is a tool call or fits the schema")
         if prompt is None or prompt.prefill is None:
             return generation
         if generation.schema_ is not None:
@@ -117,12 +119,13 @@ class JobSpec(Table):
     @classmethod
     def _can_carry_it(cls, model: Model, info: ValidationInfo) -> Model:
         generation: Generation | None = info.data.get("generation")
-        if generation is None or model.api != "converse" or generation.schema_ is None:
+        as_tool = "Converse" if model.api == "converse" else "mantle" if model.endpoint == "mantle" else None
+        if generation is None or as_tool is None or generation.schema_ is None:
             return model
         if generation.thinking_budget_tokens is not None:
             raise MisfitError(
                 "api",
-                "cannot carry generation.schema with thinking_budget_tokens: Converse gets the schema as a forced "
+                f"cannot carry generation.schema with thinking_budget_tokens: {as_tool} gets the schema as a forced "
                 'tool, and the model does not reason before one; use api = "invoke"',
             )
         return model
@@ -145,8 +148,8 @@ class JobSpec(Table):
             )
         if cache.system and prompt.system is None and prompt.messages is None:
             raise MisfitError("system", "has nothing to keep: the job has no prompt.system")
-        as_tool = generation.schema_ is not None and model.api == "converse"
-        if cache.tools and not as_tool and not getattr(prompt, "tools", ()):
+        as_tool = generation.schema_ is not None and (model.api == "converse" or model.endpoint == "mantle")
+        if cache.tools and not as_tool and not prompt.tools:
             raise MisfitError("tools", "has nothing to keep: the job declares no prompt.tools")
         return cache
 
@@ -169,6 +172,18 @@ class JobSpec(Table):
                     whose = "output" if taken[0] in written else "input"
                     raise MisfitError(f"[{place}]", f"{sink.label}: must not be, hold or lie in the {whose} {taken[0]}")
         return sinks
+
+    @field_validator("routing")
+    @classmethod
+    def _has_scopes_where_there_are_inference_ids(cls, routing: Routing, info: ValidationInfo) -> Routing:
+        model = info.data.get("model")
+        if model is None:
+            return routing
+        if model.endpoint == "mantle" and routing.scopes is not None:
+            raise MisfitError("scopes", "mantle has no inference IDs, its lanes are single Regions: leave it out")
+        if model.endpoint == "runtime" and routing.scopes is None:
+            raise MisfitError("scopes", f"required, for example {SCOPES_EXAMPLE}")
+        return routing
 
     @field_validator("emulator")
     @classmethod

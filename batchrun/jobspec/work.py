@@ -6,18 +6,20 @@ A rule that joins two keys of a table stands at the later one, so that it is rep
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
 from batchrun.jobspec.paths import resolved, text_of
 from batchrun.jobspec.places import Place, StorageOptions, an_input
+from batchrun.jobspec.tools import Tool
 from batchrun.jobspec.values import (
     FilePath,
     Name,
     Names,
     Table,
     Text,
+    as_tuple,
     base_of,
     each_once,
     with_content,
@@ -70,6 +72,12 @@ class Input(Table):
         return keep
 
 
+def differently_named(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """Refuse two tools of one name."""
+    each_once(tuple(tool.name for tool in tools))
+    return tools
+
+
 class Prompt(Table):
     """What is sent for a row. `system` and `user` hold the text, also when the job file names a file."""
 
@@ -89,6 +97,12 @@ class Prompt(Table):
         description='user prompt: Jinja2 over the row\'s columns, also row["a b"]; a null is an error of its row',
     )
     prefill: Text | None = Field(default=None, description="start of the answer, which goes on where it ends")
+    images: Names = Field(
+        default=(), description="columns of images: bytes, or paths and s3:// URLs; a list gives several"
+    )
+    tools: Annotated[tuple[Tool, ...], AfterValidator(differently_named), BeforeValidator(as_tuple)] = Field(
+        default=(), description="tools that the model may ask for: name, description, input_schema; none is run"
+    )
 
     @field_validator("system_file", "user_file")
     @classmethod
@@ -164,8 +178,14 @@ class Model(Table):
     card: Name = Field(
         default="claude-haiku-4-5", description="model card: the name of a shipped one, or a path to one's own"
     )
-    api: Literal["invoke", "converse"] = Field(default="invoke", description="invoke or converse")
-    endpoint: Literal["runtime"] = Field(default="runtime", description="runtime")
+    api: Literal["invoke", "converse", "messages"] = Field(default="invoke", description="invoke, converse or messages")
+    endpoint: Literal["runtime", "mantle"] = Field(
+        default="runtime",
+        description="runtime or mantle: the Messages API in single Regions, on quotas of their own",
+    )
+    transport: Literal["sdk", "http"] = Field(
+        default="sdk", description="sdk, or http: the same calls at less CPU; the Messages API is always http"
+    )
     service_tier: Literal["default", "priority", "flex", "reserved"] | None = Field(
         default=None, description="default, priority, flex or reserved; the tier that came back is a result column"
     )
@@ -179,6 +199,31 @@ class Model(Table):
         default={}, description="tags that AWS writes into its invocation log"
     )
 
+    @property
+    def carrier(self) -> str:
+        """Return the transport that carries the calls: the Messages API has but one."""
+        return "http" if self.api == "messages" else self.transport
+
+    @field_validator("endpoint")
+    @classmethod
+    def _speaks_the_api(cls, endpoint: str, info: ValidationInfo) -> str:
+        if endpoint == "mantle" and info.data.get("api", "messages") != "messages":
+            raise ValueError('mantle speaks the Messages API only: set model.api = "messages"')
+        return endpoint
+
+    @field_validator("transport")
+    @classmethod
+    def _carries_the_api(cls, transport: str, info: ValidationInfo) -> str:
+        """Look at a transport that is named; what it is by default goes with any API."""
+        api = info.data.get("api")
+        if transport == "sdk" and api == "messages":
+            raise ValueError('the SDK has no Messages API: leave it out, or set model.transport = "http"')
+        if transport == "http" and api == "converse":
+            raise ValueError(
+                'http carries invoke and messages: set model.api = "invoke", or leave model.transport out for Converse'
+            )
+        return transport
+
     @field_validator("card")
     @classmethod
     def _own_cards_are_paths(cls, card: str, info: ValidationInfo) -> str:
@@ -190,6 +235,13 @@ class Model(Table):
         if tier is not None and info.data.get("api") == "converse":
             raise ValueError('cannot go with api = "converse": the SDK\'s Converse knows no tier; use api = "invoke"')
         return tier
+
+    @field_validator("service_tier", "guardrail_id", "request_metadata")
+    @classmethod
+    def _is_known_to_the_api(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("api") == "messages":
+            raise ValueError('cannot go with api = "messages": it has no place for it; use api = "invoke"')
+        return value
 
     @field_validator("guardrail_version")
     @classmethod

@@ -13,8 +13,8 @@ from batchrun.lanes.unconfirmed import CONFIRMED_AFTER, LEAST_ROUND_TRIP_S, Unco
 
 FIRST_WAIT_S = 2.0  # after a test that was refused; twice as long each time
 LONGEST_WAIT_S = 240.0
-SURPLUS_S = 2.0  # of what the number brings: so much let through beyond the level is more than an error of it
-SURPLUS_CALLS = 10  # and at least so many calls
+SURPLUS_S = 1.0  # of what the number brings: a call let through so far beyond what one pool can have is no error
+SURPLUS_CALLS = 10  # and at least so many calls beyond
 TOO_MUCH = 2.0  # times what one pool can have refilled since the first refusal, or holds: so much is several pools'
 SPARE_CALLS = 3  # that passed since the first refusal are no sign
 
@@ -37,9 +37,11 @@ class JointPool(Pool):
         self._test_at_s = 0.0
         self._wait_s = FIRST_WAIT_S
         self._test_refused_at_s = -inf
-        self._surplus = 0.0  # quota tokens let through in tests, less what the level would have let through since
-        self._surplus_at_s = now_s
-        self._counted = 0  # of the tests that passed
+        self._round_trip_s = round_trip_s
+        self._had = inf  # the most that one pool can have had at a refusal, and what had been charged until then
+        self._had_at_s = now_s
+        self._charged_before = 0.0
+        self._proof_at_s = inf  # when a call was sent that one pool cannot let through
 
     def ready_at(self, hold: float, now_s: float, *, covered: bool = False) -> float:
         """Return the earliest time [s] at which a call may be sent, be it to test what the level says."""
@@ -51,8 +53,9 @@ class JointPool(Pool):
         ready_s = super().ready_at(hold, now_s, covered=covered)
         if covered or ready_s <= now_s or ready_s == inf:
             return ready_s
-        self._confirm(hold, now_s)
+        self._confirm(now_s)
         if self._tokens.minute.fits(hold, now_s):
+            self._had = inf  # a window may have turned since
             return ready_s
         free_s = super().ready_at(hold, now_s, covered=True)
         tested_s = max(self._test_at_s, self._tests.ready_beyond_at(now_s), free_s)
@@ -65,6 +68,8 @@ class JointPool(Pool):
         if not beyond:
             return reservation
         self._tests.sent(now_s, beyond=True)
+        if self._has(now_s) < -max(SURPLUS_CALLS * hold, SURPLUS_S * self._number_per_s):
+            self._proof_at_s = min(self._proof_at_s, now_s)
         return replace(reservation, beyond=True)
 
     def withdraw(self, reservation: Reservation, now_s: float) -> None:
@@ -83,9 +88,11 @@ class JointPool(Pool):
         """Take a throttle; that of a test says that the pools are one, as far as it goes."""
         if requests or not reservation.beyond:
             super().refuse(reservation, now_s, requests=requests, retry_after_s=retry_after_s)
+            self._had_less_than(reservation.hold, now_s)
             return
         self.throttled += 1
         self.withdraw(reservation, now_s)  # the level had foreseen it: nothing to learn about the quota
+        self._had_less_than(reservation.hold, now_s)
         if reservation.sent_at_s > self._test_refused_at_s:
             self._end_test(now_s)
 
@@ -103,22 +110,28 @@ class JointPool(Pool):
             self._tokens.withdraw(held, at_s)  # no news
         else:
             self._tokens.refuse(held, at_s)
+        self._had_less_than(refused.hold, at_s)
 
-    def _confirm(self, hold: float, now_s: float) -> None:
-        """Count the tests that no refusal came for."""
+    def _has(self, now_s: float) -> float:
+        """Return the most that a bucket of the number can have now, by its last refusals."""
+        return (
+            self._had + (now_s - self._had_at_s) * self._number_per_s - (self._tokens.charged() - self._charged_before)
+        )
+
+    def _had_less_than(self, hold: float, now_s: float) -> None:
+        """Take that `hold` was refused: one pool had less, and what flowed in while the refusal was under way."""
+        least = min(self._has(now_s), hold + self._round_trip_s * self._number_per_s)
+        self._had, self._had_at_s, self._charged_before = least, now_s, self._tokens.charged()
+
+    def _confirm(self, now_s: float) -> None:
+        """Take the tests that no refusal came for."""
         self._tests.confirm(now_s)
-        refilled = (now_s - self._surplus_at_s) * (self.tokens_per_s() or 0.0)
-        passed = self._tests.passed_beyond - self._counted
-        self._surplus = max(0.0, self._surplus - refilled) + passed * hold
-        self._surplus_at_s = now_s
-        self._counted = self._tests.passed_beyond
-        if self._surplus >= max(SURPLUS_CALLS * hold, SURPLUS_S * self._number_per_s):
-            self.several = True
+        self.several = self.several or self._proof_at_s <= now_s - CONFIRMED_AFTER * self._round_trip_s
 
     def _end_test(self, now_s: float) -> None:
         went_well = self._tests.passed_beyond >= SURPLUS_CALLS
         self._tests.start_again()
-        self._counted = 0
+        self._proof_at_s = inf
         self._test_refused_at_s = now_s
         self._test_at_s = now_s + (FIRST_WAIT_S if went_well else self._wait_s)
         if not went_well:
@@ -127,3 +140,4 @@ class JointPool(Pool):
     def _forget(self, reservation: Reservation) -> None:
         if reservation.beyond:
             self._tests.forget(reservation.sent_at_s, beyond=True)
+            self._proof_at_s = inf if self._proof_at_s == reservation.sent_at_s else self._proof_at_s

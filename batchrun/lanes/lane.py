@@ -1,9 +1,9 @@
 """Lanes: which inference IDs may be called from which source Regions, by the card and by the job's residency."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from batchrun.bedrock.card import ANYWHERE, Card, Scope
+from batchrun.bedrock.card import ANYWHERE, MANTLE, Card, Scope, mantle_pool
 from batchrun.errors import JobError
 
 
@@ -36,17 +36,22 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What a job says of its lanes; None leaves the choice to the card."""
+    """What a job says of its lanes; None leaves the choice to the card.
 
-    scopes: tuple[str, ...]
+    `scopes` are inference IDs, which mantle has none of: its lanes are single Regions.
+    """
+
+    scopes: tuple[str, ...] = ()
     source_regions: tuple[str, ...] | None = None
     residency: str | tuple[str, ...] | None = None
     shared_global_pool: bool = False
+    mantle: bool = False
 
 
 def every_lane(card: Card) -> list[Lane]:
-    """Return every lane of the card, opt-in Regions too."""
-    return [_lane(scope, region) for scope in card.scopes.values() for region in scope.sources]
+    """Return every lane of the card, opt-in Regions too, and mantle's last."""
+    through_ids = [_lane(scope, region) for scope in card.scopes.values() for region in scope.sources]
+    return through_ids + [_mantle_lane(card, region) for region in card.mantle_regions]
 
 
 def legal_lanes(card: Card, routing: Routing) -> tuple[list[Lane], list[Refusal]]:
@@ -57,21 +62,45 @@ def legal_lanes(card: Card, routing: Routing) -> tuple[list[Lane], list[Refusal]
     _check_names(card, routing)
     lanes: list[Lane] = []
     refused: list[Refusal] = []
-    for scope in (card.scopes[name] for name in routing.scopes):
-        for region in routing.source_regions or sorted(set(scope.sources) - card.opt_in_regions):
-            if region not in scope.sources:
-                refused.append(Refusal(scope.name, region, f"{scope.inference_id} cannot be called from {region}"))
-                continue
-            lane = _lane(scope, region, shared_global_pool=routing.shared_global_pool)
-            outside = _outside(card, lane, routing.residency)
-            if outside:
-                refused.append(Refusal(scope.name, region, f"may run in {', '.join(outside)}, outside the residency"))
-            else:
-                lanes.append(lane)
+    for lane in _named_lanes(card, routing):
+        if isinstance(lane, Refusal):
+            refused.append(lane)
+        elif outside := _outside(card, lane, routing.residency):
+            why = f"may run in {', '.join(outside)}, outside the residency"
+            refused.append(Refusal(lane.scope, lane.source_region, why))
+        else:
+            lanes.append(lane)
     if not lanes:
         reasons = "\n".join(f"  {refusal.scope} from {refusal.source_region}: {refusal.why}" for refusal in refused)
         raise JobError(f"routing: no legal lane; every pair of scope and source Region is refused:\n{reasons}")
     return lanes, refused
+
+
+def _named_lanes(card: Card, routing: Routing) -> Iterator[Lane | Refusal]:
+    """Yield what a job's scopes and Regions come to, whatever the residency."""
+    if routing.mantle:
+        regions = routing.source_regions or sorted(set(card.mantle_regions) - card.opt_in_regions)
+        yield from (_mantle_lane(card, region) for region in regions)
+        return
+    for scope in (card.scopes[name] for name in routing.scopes):
+        for region in routing.source_regions or sorted(set(scope.sources) - card.opt_in_regions):
+            if region in scope.sources:
+                yield _lane(scope, region, shared_global_pool=routing.shared_global_pool)
+            else:
+                yield Refusal(scope.name, region, f"{scope.inference_id} cannot be called from {region}")
+
+
+def _mantle_lane(card: Card, region: str) -> Lane:
+    """Return a lane that runs where it is called; source of its price: BEDROCK price list, the global ID's."""
+    return Lane(
+        scope=MANTLE,
+        inference_id=card.mantle_model_id,
+        source_region=region,
+        destinations=(region,),
+        pool=mantle_pool(region),
+        price_class=card.mantle_price_class,
+        endpoint=MANTLE,
+    )
 
 
 def _lane(scope: Scope, region: str, *, shared_global_pool: bool = False) -> Lane:
@@ -102,10 +131,13 @@ def _check_names(card: Card, routing: Routing) -> None:
         if scope not in card.scopes:
             raise JobError(f"routing.scopes: {scope!r} is no scope of {card.name}; it has {', '.join(card.scopes)}")
     known = {region for scope in card.scopes.values() for region in scope.sources}
+    if routing.mantle:
+        known = set(card.mantle_regions)
     for region in routing.source_regions or ():
         if region not in known:
+            what = "Region of mantle for" if routing.mantle else "source Region of"
             has = ", ".join(sorted(known))
-            raise JobError(f"routing.source_regions: {region!r} is no source Region of {card.name}; it has {has}")
+            raise JobError(f"routing.source_regions: {region!r} is no {what} {card.name}; it has {has}")
     if isinstance(routing.residency, str) and routing.residency not in card.residency:
         words = ", ".join(card.residency)
         raise JobError(f"routing.residency = {routing.residency!r}: the card knows {words}, or a list of Regions")

@@ -1,6 +1,6 @@
 """A pool: one account quota, as we count it and as Bedrock's refusals correct it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -129,8 +129,13 @@ class Pool:
         """Return the quota tokens charged in the last 60 s."""
         return self._tokens.minute.used(now_s)
 
-    def take_over(self, pools: Iterable["Pool"], now_s: float) -> None:
-        """Charge what these pools were charged in the last minute, and hear from them how their calls in flight end."""
+    def take_over(self, pools: Collection["Pool"], now_s: float) -> None:
+        """Charge what these pools were charged today and in the last minute, and hear how their calls in flight end.
+
+        What those settle above or below their holds is missing from the day's tokens.
+        """
+        self._turn_day(now_s)
+        self._day_tokens += sum(pool._tokens_of_day(now_s) for pool in pools)
         self._tokens.take_over([pool._tokens for pool in pools], now_s)
         self._requests.take_over([pool._requests for pool in pools], now_s)
 
@@ -243,6 +248,10 @@ class Pool:
     def _correct_day(self, reservation: Reservation, difference: float) -> None:
         if reservation.sent_at_s >= self._day_began_at_s:  # what was taken yesterday is not given back today
             self._day_tokens += difference
+
+    def _tokens_of_day(self, now_s: float) -> float:
+        self._turn_day(now_s)
+        return self._day_tokens
 
     def _turn_day(self, now_s: float) -> None:
         if now_s >= self._day_ends_at_s:

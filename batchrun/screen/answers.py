@@ -88,8 +88,8 @@ def answers_text(record: dict[str, Any]) -> str | None:
     )
 
 
-def misfits_text(record: dict[str, Any]) -> str | None:
-    """Say for people what answers cost that did not fit, None without any."""
-    if not record["rows"]:
+def misfits_text(record: dict[str, Any] | None) -> str | None:
+    """Say for people what answers cost that did not fit, None without any; an older summary has no record."""
+    if not record or not record["rows"]:
         return None
     return f"{record['rows']:,} rows sent again as their answers did not fit, ${record['usd']:.6f} for those"

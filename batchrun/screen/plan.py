@@ -27,10 +27,13 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
         )
     yield from _cache(planned["cache"])
     minutes = planned["minutes"]
-    if minutes["at_most"] is None:
-        yield "time     never: every pool is blocked"
-    else:
+    if minutes["at_most"] is not None:
         yield f"time     {_duration(minutes['at_least'])} to {_duration(minutes['at_most'])} at the quotas"
+    elif any(None in numbers and 0 not in numbers for numbers in map(_numbers, planned["quotas"])):
+        yield "time     unknown, as the quota is: a run begins slowly and goes by the refusals; quota.tokens_per_minute"
+        yield "         says what is known"
+    else:
+        yield "time     never: every pool is blocked"
     yield ""
     quotas = {quota["pool"]: quota for quota in planned["quotas"]}
     yield f"{'lane':<28}{'tokens/min':>12}  {'source of the number':<32}may run in"
@@ -74,6 +77,10 @@ def _allowed(planned: Mapping[str, Any]) -> str:
     if max_tokens["answers"]:
         return f"the {max_tokens['first']:,} max_tokens learnt from {max_tokens['answers']:,} earlier answers"
     return f"max_tokens, which begins at {max_tokens['first']:,} and is learnt"
+
+
+def _numbers(quota: Mapping[str, Any]) -> list[float | None]:
+    return [quota[key] for key in ("tokens_per_minute", "requests_per_minute", "tokens_per_day")]
 
 
 def _duration(minutes: float) -> str:

@@ -30,7 +30,7 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"  time      {summary['wall_s']:.1f} s, bounded by {summary['bounded_by'].replace('_', ' ')}"
     if told := answers_text(summary["max_tokens"]):
         yield f"  answers   {told}"
-    if told := misfits_text(summary["misfits"]):
+    if told := misfits_text(summary.get("misfits")):
         yield f"  schema    {told}"
     if told := cache_text(summary["cache"]):
         yield f"  cache     {told}"

@@ -11,6 +11,7 @@ MANIFEST = "manifest.json"  # what the output belongs to
 SUCCESS = "_SUCCESS"  # written last, when every row has its result and few enough of them are not ok
 STATUS = "status.json"  # the state of a run, every second or so
 SUMMARY = "summary.json"  # what the last run printed with --json
+REPORT = "report.html"  # for people
 
 
 class Hold(Protocol):

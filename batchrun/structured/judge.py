@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jsonschema
 from jsonschema.exceptions import best_match
@@ -11,14 +11,6 @@ from batchrun.structured.column import AnswerColumn
 from batchrun.structured.definition import Schema
 
 SHOWN = 60  # characters of a bound
-
-
-class Judge(Protocol):
-    """Tells what is wrong with an answer, None if nothing is."""
-
-    def problem(self, answer: str) -> str | None:
-        """Return what is wrong, in words that hold nothing of the answer."""
-        ...
 
 
 class SchemaJudge:

@@ -146,7 +146,7 @@ BAD_USAGE = [
     ids=lambda body: body[:40].decode(errors="replace") + f" ({len(body)})",
 )
 def test_a_200_without_an_answer_in_it_is_refused(body: bytes):
-    with pytest.raises(MalformedAnswerError, match="InvokeModel answered 200 without an answer in it"):
+    with pytest.raises(MalformedAnswerError, match="Bedrock answered 200 without an answer in it"):
         read_invoke_answer(body)
 
 

@@ -97,8 +97,8 @@ def test_every_source_of_a_geography_is_one_of_global_too():
         assert set(CARD.scopes[scope].sources) <= set(CARD.scopes["global"].sources)
 
 
-def test_one_output_token_burns_five_quota_tokens():
-    assert CARD.output_burndown == 5
+def test_one_output_token_burns_five_quota_tokens_on_the_runtime_and_one_on_mantle():
+    assert [CARD.burndown_of(f"us-east-1/{kind}") for kind in ("geo", "global", "mantle")] == [5, 5, 1]
 
 
 def test_global_is_a_tenth_cheaper_than_a_geography():
@@ -110,8 +110,8 @@ def test_global_is_a_tenth_cheaper_than_a_geography():
 def test_pools_are_named_by_source_region_and_kind():
     names = CARD.pool_names()
 
-    assert len(names) == 33 + 5 + 8 + 3
-    assert {"us-east-1/geo", "us-east-1/global", "sa-east-1/global"} <= set(names)
+    assert len(names) == 33 + 5 + 8 + 3 + 5
+    assert {"us-east-1/geo", "us-east-1/global", "sa-east-1/global", "us-east-1/mantle"} <= set(names)
     assert "sa-east-1/geo" not in names
 
 

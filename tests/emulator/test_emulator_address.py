@@ -1,5 +1,6 @@
 """Which Region and pool a call is for, and who is turned away at the door."""
 
+import json
 from base64 import b64encode
 
 import pytest
@@ -104,3 +105,52 @@ def test_every_pair_of_the_card_has_a_pool(bedrock):
         running = begun(bedrock, invoke(model_id=scope.inference_id, region=region))
         assert running.pool.name == f"{region}/{scope.pool_kind}"
     assert len(bedrock.books.pools) == len(pairs)
+
+
+def test_mantle_has_a_pool_in_each_of_its_regions(bedrock):
+    for region in bedrock.card.mantle_regions:
+        assert begun(bedrock, message(MANTLE_ID, KEY, region)).pool.name == f"{region}/mantle"
+
+
+# The Messages API: one path for both endpoints, which AWS tells apart by their hosts
+
+MANTLE_ID = "anthropic.claude-haiku-4-5"
+KEY = {"Authorization": "Bearer anything"}
+
+
+def message(model_id, headers, region="us-east-1"):
+    body = {"model": model_id, "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
+    return Call(f"/{region}/anthropic/v1/messages", headers | {"anthropic-version": "1"}, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("model_id", "headers", "pool"),
+    [
+        (US_ID, signed(), "us-east-1/geo"),
+        (US_ID, KEY, "us-east-1/geo"),
+        (MANTLE_ID, signed(service="bedrock-mantle"), "us-east-1/mantle"),
+        (MANTLE_ID, KEY, "us-east-1/mantle"),
+    ],
+)
+def test_a_message_goes_to_the_endpoint_it_was_signed_for_or_whose_model_it_names(bedrock, model_id, headers, pool):
+    assert begun(bedrock, message(model_id, headers)).pool.name == pool
+
+
+@pytest.mark.parametrize(
+    ("model_id", "service", "error_type"),
+    [
+        (US_ID, "bedrock-mantle", "not_found_error"),
+        (MANTLE_ID, "bedrock", "invalid_request_error"),
+        (MANTLE_ID, "s3", "authentication_error"),
+    ],
+)
+def test_a_model_of_the_other_endpoint_is_not_known(bedrock, model_id, service, error_type):
+    reply = refused(bedrock, message(model_id, signed(service=service)))
+
+    assert json.loads(reply.body)["error"]["type"] == error_type
+
+
+def test_a_signature_for_mantle_opens_no_invoke_model(bedrock):
+    reply = refused(bedrock, Call(f"/us-east-1/model/{US_ID}/invoke", signed(service="bedrock-mantle"), BODY))
+
+    assert told(reply)[:2] == (403, "InvalidSignatureException")

@@ -7,7 +7,7 @@ from base64 import b64encode
 import anthropic
 import pytest
 from anthropic import AnthropicBedrock, transform_schema
-from emulated_calls import US_ID, converse_fields, invoke, invoke_fields, refused, told
+from emulated_calls import US_ID, begun, converse_fields, invoke, invoke_fields, refused, told
 from sdk_clients import boto_client
 
 from batchrun.emulator.config import EmulatorSpec
@@ -160,6 +160,144 @@ def test_structured_output_takes_no_prefill(bedrock):
 )
 def test_a_field_of_another_shape_is_refused_and_no_crash(bedrock, changes):
     assert told(refused(bedrock, invoke(**changes)))[:2] == (400, "ValidationException")
+
+
+# Reasoning
+
+REASONING = {"type": "enabled", "budget_tokens": 1_024}
+HI = [{"role": "user", "content": "Hi"}]
+
+
+def test_the_anthropic_sdk_gets_reasoning_before_the_answer(claude):
+    client, _ = claude
+    answer = client.messages.create(
+        model=US_ID,
+        max_tokens=2_000,
+        thinking=REASONING,
+        messages=[{"role": "user", "content": "Add. [[thinking_tokens=30]] [[output_tokens=10]]"}],
+    )
+
+    assert [block.type for block in answer.content] == ["thinking", "text"]
+    assert len(answer.content[0].thinking.split()) == 30
+    assert answer.usage.output_tokens == 40
+
+
+def test_boto3_gets_reasoning_by_converse(start):
+    with boto_client(start().url) as client:
+        answer = client.converse(
+            modelId=US_ID,
+            messages=[{"role": "user", "content": [{"text": "Add."}]}],
+            inferenceConfig={"maxTokens": 2_000},
+            additionalModelRequestFields={"thinking": REASONING},
+        )
+
+    reasoning, text = answer["output"]["message"]["content"]
+    assert reasoning["reasoningContent"]["reasoningText"]["text"].startswith("[emulated]")
+    assert text["text"].startswith("[emulated]")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"temperature": 0.5}, "`temperature` may only be set to 1 when thinking is enabled"),
+        ({"top_p": 0.9}, "`top_p` must be greater than or equal to 0.95"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "look_up"}},
+            "Thinking may not be enabled when tool_choice forces tool use",
+        ),
+        ({"messages": [*HI, {"role": "assistant", "content": "A"}]}, "must start with a thinking block"),
+        ({"max_tokens": 1_024}, "`max_tokens` must be greater than `thinking.budget_tokens`"),
+    ],
+)
+def test_what_does_not_go_with_reasoning_is_refused_in_the_apis_words(bedrock, changes, words):
+    call = invoke(**{"thinking": REASONING, "max_tokens": 2_000, **changes})
+
+    assert words in told(refused(bedrock, call))[2]
+
+
+# Tools
+
+
+def test_the_anthropic_sdk_gets_a_tool_call(claude):
+    client, _ = claude
+    answer = client.messages.create(
+        model=US_ID,
+        max_tokens=200,
+        tools=[TOOL],
+        messages=[{"role": "user", "content": "Look. [[tool=look_up]]"}],
+    )
+
+    [block] = answer.content
+    assert (answer.stop_reason, block.type, block.name) == ("tool_use", "tool_use", "look_up")
+    assert fits(block.input)
+
+
+def test_boto3_gets_a_tool_call_by_converse_and_may_answer_it(start):
+    spec = {"toolSpec": {"name": "look_up", "inputSchema": {"json": STRICT}}}
+    with boto_client(start().url) as client:
+        asked = converse_fields("Look. [[tool=look_up]]", toolConfig={"tools": [spec]})
+        first = client.converse(modelId=US_ID, **asked)
+        used = first["output"]["message"]["content"][0]["toolUse"]
+        result = {"toolUseId": used["toolUseId"], "content": [{"text": "a hill"}]}
+        asked["messages"] += [
+            first["output"]["message"],
+            {"role": "user", "content": [{"toolResult": result}, {"text": "So?"}]},
+        ]
+        second = client.converse(modelId=US_ID, **asked)
+
+    assert (first["stopReason"], second["stopReason"]) == ("tool_use", "end_turn")
+
+
+def test_results_of_tools_want_the_tools_declared(bedrock):
+    use = {"type": "tool_use", "id": "t1", "name": "look_up", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "a hill"}
+    messages = [*HI, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+
+    assert "must define tools" in told(refused(bedrock, invoke(messages=messages)))[2]
+
+
+# Images
+
+
+def test_the_anthropic_sdk_and_boto3_send_images_and_pay_for_their_pixels(claude):
+    client, emulator = claude
+    answer = client.messages.create(model=US_ID, max_tokens=50, messages=looking(image_block(png(1_000, 750))))
+    with boto_client(emulator.url) as boto:
+        content = [{"image": {"format": "png", "source": {"bytes": png(1_000, 750)}}}, {"text": "What is this?"}]
+        conversed = boto.converse(modelId=US_ID, messages=[{"role": "user", "content": content}])
+
+    assert 1_000 < answer.usage.input_tokens < 1_020
+    assert conversed["usage"]["inputTokens"] == answer.usage.input_tokens
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        (image_block(b"BM"), "Could not process image"),
+        (image_block(b""), "invalid base64 data"),
+        (
+            image_block(png(), "jpeg"),
+            "specified using the image/jpeg media type, but the image appears to be a image/png",
+        ),
+        (image_block(png(), "bmp"), "Input should be 'image/png', 'image/jpeg'"),
+        (image_block(png(8_001, 2)), "At least one of the image dimensions exceed max allowed size: 8000 pixels"),
+        (image_block(png() + bytes(3_750_000)), "exceeds 3.75 MB maximum"),
+        (image_block(png()[:18]), "Could not process image"),
+        ({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}, "Input should be 'base64'"),
+    ],
+    ids=lambda value: str(value)[-50:],
+)
+def test_a_bad_image_is_refused(bedrock, block, words):
+    status, kind, message = told(refused(bedrock, invoke(messages=looking(block))))
+
+    assert (status, kind) == (400, "ValidationException")
+    assert words in message
+
+
+def test_more_images_than_a_request_takes_are_refused(bedrock):
+    begun(bedrock, invoke(messages=looking(*[image_block(png())] * 20)))
+
+    assert "too many images: 21 > 20" in told(refused(bedrock, invoke(messages=looking(*[image_block(png())] * 21))))[2]
 
 
 # Tier, tags, guardrail

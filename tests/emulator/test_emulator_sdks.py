@@ -7,7 +7,7 @@ import anthropic
 import anyio
 import botocore.exceptions
 import pytest
-from anthropic import AnthropicBedrock
+from anthropic import Anthropic, AnthropicBedrock, AnthropicBedrockMantle
 from emulated_calls import BASE_ID, GLOBAL_ID, US_ID, converse_fields, invoke_fields
 from sdk_clients import KEYS, ONE_ATTEMPT, boto_client
 
@@ -182,3 +182,81 @@ def test_the_anthropic_sdk_raises_its_own_errors(start, kind, error):
         client.messages.create(
             model=US_ID, max_tokens=64, messages=[{"role": "user", "content": f"Hello [[fault={kind}]]"}]
         )
+
+
+# The Messages API, on the runtime and on mantle
+
+MANTLE_ID = "anthropic.claude-haiku-4-5"
+SIGNING = {"aws_access_key": "AKIDEXAMPLE", "aws_secret_key": "no"}
+
+
+def mantle_client(url: str, region: str = "us-east-1", **credentials: str) -> AnthropicBedrockMantle:
+    return AnthropicBedrockMantle(
+        base_url=f"{url}/{region}/anthropic", aws_region=region, max_retries=0, **(credentials or SIGNING)
+    )
+
+
+def runtime_client(url: str) -> Anthropic:
+    return Anthropic(base_url=f"{url}/us-east-1/anthropic", auth_token="a-key", max_retries=0)
+
+
+def hello(client, model=MANTLE_ID, text="Hello", **changes):
+    return client.messages.create(
+        model=model, messages=[{"role": "user", "content": text}], **{"max_tokens": 64, **changes}
+    )
+
+
+@pytest.mark.parametrize("credentials", [SIGNING, {"api_key": "a-key"}], ids=["signed", "bearer"])
+def test_the_anthropic_sdk_creates_a_message_on_mantle_from_its_own_pool(start, credentials):
+    emulator = start()
+    with mantle_client(emulator.url, **credentials) as client:
+        message = hello(client)
+
+    pool = emulator.stats()["pools"]["us-east-1/mantle"]
+    assert message.content[0].text.startswith("[emulated] ")
+    assert pool["settled_tokens"] == message.usage.input_tokens + message.usage.output_tokens
+
+
+def test_the_anthropic_sdk_gets_a_message_from_the_runtime_by_an_inference_id(start):
+    emulator = start()
+    with runtime_client(emulator.url) as client:
+        message = hello(client, US_ID)
+
+    pool = emulator.stats()["pools"]["us-east-1/geo"]
+    assert pool["settled_tokens"] == message.usage.input_tokens + 5 * message.usage.output_tokens
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"model": US_ID}, anthropic.NotFoundError, "does not exist"),
+        ({"model": BASE_ID}, anthropic.NotFoundError, "does not exist"),
+        ({"max_tokens": 0}, anthropic.BadRequestError, "greater than or equal to 1"),
+        ({"text": "a [[fault=ThrottlingException]]"}, anthropic.RateLimitError, "Too many tokens"),
+        ({"text": "a [[fault=overloaded_error]]"}, anthropic.APIStatusError, "Overloaded"),
+        ({"text": "a [[fault=ExpiredTokenException]]"}, anthropic.AuthenticationError, "expired"),
+        ({"text": "a [[fault=AccessDeniedException]]"}, anthropic.PermissionDeniedError, "access to the model"),
+        ({"extra_body": {"anthropic_version": "bedrock-2023-05-31"}}, anthropic.BadRequestError, "extraneous key"),
+    ],
+)
+def test_mantle_refuses_what_aws_would_in_anthropics_words(start, changes, error, says):
+    with mantle_client(start().url) as client, pytest.raises(error, match=says) as caught:
+        hello(client, **changes)
+
+    assert caught.value.body["type"] == "error"
+
+
+def test_a_region_without_mantle_has_none(start):
+    with (
+        mantle_client(start().url, "us-west-2") as client,
+        pytest.raises(anthropic.NotFoundError, match="no bedrock-mantle in us-west-2"),
+    ):
+        hello(client)
+
+
+def test_a_message_without_a_version_is_refused(start):
+    with (
+        runtime_client(start().url) as client,
+        pytest.raises(anthropic.BadRequestError, match="anthropic-version: header is required"),
+    ):
+        hello(client, US_ID, extra_headers={"anthropic-version": anthropic.omit})

@@ -15,6 +15,8 @@ from emulated_calls import US_ID, invoke_fields, signed
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import EmulatorError, serve
 
+VERSION = {"anthropic-version": "2023-06-01"}
+
 
 def send(url, fields=None, headers=None):
     """Return status, headers and JSON of one request."""
@@ -96,7 +98,11 @@ def test_the_meters_clock_can_be_ones_own():
 def test_the_messages_api_answers_on_the_runtime(start):
     fields = {"model": US_ID, "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
 
-    status, _, message = send(f"{start().url}/us-east-1/anthropic/v1/messages", fields, {"x-api-key": "a-key"})
+    status, _, message = send(
+        f"{start().url}/us-east-1/anthropic/v1/messages",
+        fields,
+        {"x-api-key": "a-key"} | VERSION,
+    )
 
     assert (status, message["type"]) == (200, "message")
 
@@ -112,7 +118,7 @@ def test_the_messages_api_answers_on_the_runtime(start):
 def test_the_messages_api_has_errors_of_its_own_shape(start, changes, status, error_type):
     fields = {"model": US_ID, "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}], **changes}
 
-    told, _, body = send(f"{start().url}/us-east-1/anthropic/v1/messages", fields, signed())
+    told, _, body = send(f"{start().url}/us-east-1/anthropic/v1/messages", fields, signed() | VERSION)
 
     assert (told, body["type"], body["error"]["type"]) == (status, "error", error_type)
 

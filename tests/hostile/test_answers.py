@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from batchrun.api import StandIns, arun, verify
-from batchrun.bedrock.body import MalformedAnswerError, read_converse_answer, read_invoke_answer
+from batchrun.bedrock.answers import MalformedAnswerError, read_converse_answer, read_invoke_answer
 from batchrun.bedrock.faults import Fault
 from batchrun.records import Completion, Request, Usage
 from batchrun.screen.summary import summary_text

@@ -16,7 +16,7 @@ def rendered(user: str, **cells: Any) -> str:
     """Render a prompt for one row."""
     renderer = Renderer(Templates(user=user))
     given = CELLS | cells
-    return renderer.prompt({name: given[name] for name in renderer.columns}).messages[0].text
+    return renderer.prompt({name: given[name] for name in renderer.columns}).messages[0].content
 
 
 def refusal(user: str) -> str:

@@ -83,6 +83,32 @@ def test_a_schema_file_that_cannot_be_used_is_named(refusal, tmp_path):
             "generation.keep_thinking = true: has no effect without generation.thinking_budget_tokens",
         ),
         (
+            {"prompt.tools": [{"name": "look up", "input_schema": {"type": "object"}}]},
+            "prompt.tools[0].name = (7 characters): must be 1 to 64 letters, digits, '_' or '-'",
+        ),
+        (
+            {"prompt.tools": [{"name": "give_answer", "input_schema": {"type": "object"}}]},
+            "prompt.tools[0].name = (11 characters): is taken: choose another name",
+        ),
+        ({"prompt.tools": [{"name": "a"}]}, "prompt.tools[0].input_schema: required"),
+        (
+            {"prompt.tools": [{"name": "a", "input_schema": {"type": "string"}}]},
+            'prompt.tools[0].input_schema: must be a JSON Schema with type = "object"',
+        ),
+        (
+            {"prompt.tools": [{"name": "a", "input_schema": {"type": "object", "anyOf": []}}]},
+            "prompt.tools[0].input_schema: takes no anyOf beside type",
+        ),
+        (
+            {"prompt.tools": [{"name": "a", "input_schema": {"type": "object"}}] * 2},
+            "prompt.tools = (2 tables): names a more than once",
+        ),
+        (
+            {"prompt.tools": [{"name": "a", "input_schema": {"type": "object"}}], "generation.schema": SCHEMA},
+            "generation.schema: goes without prompt.tools: an answer is a tool call or fits the schema",
+        ),
+        ({"prompt.images": "photo"}, "prompt.images = (5 characters): must be a list"),
+        (
             {"model.service_tier": "flex", "model.api": "converse"},
             'model.service_tier = "flex": cannot go with api = "converse": the SDK\'s Converse knows no tier; '
             'use api = "invoke"',

@@ -67,5 +67,5 @@ def test_every_key_of_ours_has_a_meaning():
 def test_required_keys_come_with_an_example():
     required = {key.name: key.example for key in keys() if key.required}
 
-    assert required.keys() == {"name", "input.path", "generation.max_tokens", "routing.scopes", "output.path"}
+    assert required.keys() == {"name", "input.path", "generation.max_tokens", "output.path"}
     assert all(required.values())

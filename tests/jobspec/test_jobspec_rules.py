@@ -49,8 +49,8 @@ BOUNDS = [
     ("generation.top_p", float("nan"), "must be a finite number"),
     ("generation.stop_sequences", "END", "must be a list"),
     ("model.card", "", "must not be empty"),
-    ("model.api", "invok", 'must be "invoke" or "converse"'),
-    ("model.endpoint", "control", 'must be "runtime"'),
+    ("model.api", "invok", 'must be "invoke", "converse" or "messages"'),
+    ("model.endpoint", "control", 'must be "runtime" or "mantle"'),
     ("routing.scopes", "us", "must be a list"),
     ("routing.scopes", [], "must not be empty"),
     ("routing.scopes", ["us", "us"], "names us more than once"),
@@ -243,7 +243,7 @@ def test_a_wrong_max_tokens_is_said_once_whatever_the_ceiling(refusal):
 def test_a_pool_is_named_by_source_region_and_kind(refusal, name):
     [line] = refusal(**{f'quota.pools."{name}"': {}})
 
-    assert line.endswith(': must be named source-Region/geo or source-Region/global, such as "us-east-1/geo"')
+    assert line.endswith(': must be named source-Region/geo, /global or /mantle, such as "us-east-1/geo"')
 
 
 @pytest.mark.parametrize(("failed", "kind"), [(1, int), (1.0, float), (0, int), (0.05, float)])
@@ -306,3 +306,48 @@ def test_the_emulator_table_is_checked_like_the_others(refusal):
 def test_a_checked_job_does_not_change(build):
     with pytest.raises(ValueError, match="frozen"):
         build().name = "other"
+
+
+# The model's doors
+
+
+def test_mantle_takes_no_scopes(refusal, build):
+    on_mantle = {"model.api": "messages", "model.endpoint": "mantle"}
+
+    assert refusal(**on_mantle) == [
+        'x.toml: routing.scopes = ["us", "global"]: mantle has no inference IDs, its lanes are single Regions: '
+        "leave it out"
+    ]
+    assert build(**on_mantle, routing={"source_regions": ["us-east-1"]}).routing.scopes is None
+    assert build(**on_mantle, routing={}).routing.source_regions is None
+
+
+def test_mantle_speaks_the_messages_api_only(refusal):
+    for api in ({}, {"model.api": "converse"}):
+        assert refusal(**api, **{"model.endpoint": "mantle"}) == [
+            'x.toml: model.endpoint = "mantle": mantle speaks the Messages API only: set model.api = "messages"'
+        ]
+
+
+def test_the_messages_api_goes_over_http_without_being_told(build):
+    assert build(**{"model.api": "messages"}).model.carrier == "http"
+    assert build(**{"model.api": "messages", "model.transport": "http"}).model.carrier == "http"
+    assert build(**{"model.transport": "http"}).model.carrier == "http"
+    assert build().model.carrier == "sdk"
+
+
+@pytest.mark.parametrize(
+    ("api", "transport", "why"),
+    [
+        ("messages", "sdk", 'the SDK has no Messages API: leave it out, or set model.transport = "http"'),
+        (
+            "converse",
+            "http",
+            'http carries invoke and messages: set model.api = "invoke", or leave model.transport out for Converse',
+        ),
+    ],
+)
+def test_a_transport_that_does_not_carry_the_api_is_refused_by_name(refusal, api, transport, why):
+    assert refusal(**{"model.api": api, "model.transport": transport}) == [
+        f'x.toml: model.transport = "{transport}": {why}'
+    ]

@@ -47,6 +47,20 @@ def test_what_its_members_were_charged_counts_as_its_own():
     assert joint().used_tokens(OPEN_S) == 4 * 5 * CALL
 
 
+def test_what_its_members_used_of_their_day_is_used_of_its_own():
+    quota = tpm(NUMBER, tokens_per_day=1_000_000)
+    pools = [Pool(f"region-{place}/global", quota, AT_ONCE) for place in range(4)]
+    for pool in pools:
+        pool.settle(pool.reserve(CALL, 0.9), CALL, 0.9)
+        pool.refuse(pool.reserve(CALL, 1.0 - TRIP_S), 1.0, requests=False)
+    refused = pools[0].reserve(CALL, 1.0 - TRIP_S)
+    pools[0].refuse(refused, 1.0, requests=False)
+    made = JointPool("global", pools, refused, 1.0)
+    made.ready_at(CALL, OPEN_S)
+
+    assert made.day_left(OPEN_S) == 1_000_000 - 4 * CALL
+
+
 def test_a_call_that_was_out_when_it_began_is_settled_with_it_too():
     pools = members(5)
     out = pools[1].reserve(CALL, 0.9)

@@ -18,7 +18,7 @@ def refusals(routing: Routing) -> dict[str, str]:
 
 
 def test_the_card_has_a_lane_for_every_scope_and_source_region():
-    assert len(every_lane(CARD)) == 5 + 8 + 3 + 33  # us, eu, au, global
+    assert len(every_lane(CARD)) == 5 + 8 + 3 + 33 + 5  # us, eu, au, global, mantle
 
 
 def test_a_scope_brings_every_source_region_that_needs_no_opt_in():
@@ -122,3 +122,36 @@ def test_a_shared_global_pool_is_one_for_all_source_regions():
     lanes, _ = legal_lanes(CARD, routing)
 
     assert {lane.pool for lane in lanes} == {"us-east-1/geo", "us-east-2/geo", "global"}
+
+
+# mantle
+
+
+def test_a_lane_of_mantle_runs_where_it_is_called_on_a_pool_of_its_own_at_the_global_price():
+    lanes, _ = legal_lanes(CARD, Routing(mantle=True, source_regions=("us-east-1",)))
+    (lane,) = lanes
+
+    assert (lane.name, lane.endpoint, lane.inference_id) == (
+        "mantle@us-east-1",
+        "mantle",
+        "anthropic.claude-haiku-4-5",
+    )
+    assert (lane.destinations, lane.pool, lane.price_class) == (("us-east-1",), "us-east-1/mantle", "global")
+
+
+def test_mantle_is_called_in_every_region_of_the_card_that_needs_no_opt_in():
+    regions = ("us-east-1", "eu-north-1", "eu-west-1", "ap-northeast-1")
+
+    assert names(Routing(mantle=True)) == {f"mantle@{region}" for region in regions}
+
+
+def test_residency_holds_for_a_region_of_mantle_itself():
+    routing = Routing(mantle=True, residency="eu")
+
+    assert names(routing) == {"mantle@eu-north-1", "mantle@eu-west-1"}
+    assert refusals(routing)["mantle@us-east-1"] == "may run in us-east-1, outside the residency"
+
+
+def test_a_region_without_mantle_is_an_error_that_says_which_have_it():
+    with pytest.raises(JobError, match=r"'us-west-2' is no Region of mantle for .*; it has ap-northeast-1, "):
+        legal_lanes(CARD, Routing(mantle=True, source_regions=("us-west-2",)))

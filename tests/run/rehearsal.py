@@ -126,7 +126,9 @@ def rehearse(spec: JobSpec, transport: EmulatedTransport | None = None, **option
 def _transport(spec: JobSpec) -> EmulatedTransport:
     ready = make_ready(spec)
     bedrock = Bedrock(spec.emulator or EmulatorSpec())
-    return EmulatedTransport(bedrock, spec.model.api, sampling=ready.sampling, service=ready.service)
+    signed_for = "bedrock-mantle" if spec.model.endpoint == "mantle" else "bedrock"
+    asked = {"sampling": ready.sampling, "service": ready.service}
+    return EmulatedTransport(bedrock, spec.model.api, **asked, signed_for=signed_for)
 
 
 def numbered(rows: int, text: str = "Name a colour.") -> list[str]:

@@ -2,7 +2,7 @@
 
 from batchrun.bedrock.body import Sampling
 from batchrun.records import Message, Prompt
-from batchrun.render import FRAME_TOKENS, Requests
+from batchrun.requesting import FRAME_TOKENS, Requests
 
 
 def of(text: str) -> Prompt:

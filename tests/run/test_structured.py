@@ -195,6 +195,13 @@ def test_plan_names_json_text_and_bounds_that_are_checked_later(tmp_path):
     assert "properties.stars.minimum, properties.stars.maximum" in later
 
 
+@pytest.mark.parametrize("api", ["invoke", "converse"])
+def test_the_first_estimates_are_near_what_a_schema_costs_by_either_api(tmp_path, api):
+    ended = rehearse(structured(tmp_path, numbered(20), api=api))
+
+    assert abs(ended.summary["estimates"]["input_error_mean"]) < 0.25
+
+
 def test_the_estimate_counts_the_schema(tmp_path):
     plain, with_schema = job(tmp_path, ["Hi"]), structured(tmp_path, ["Hi"])
 

@@ -149,7 +149,7 @@ _ALL = (
         Target(ratio=1.10, throttled_share=0.04, says="shared"),
         seeds=1,
     ),
-    # g0 to g2 are not the issue's: they guard pools of their own against being taken for one.
+    # g0 to g3 are not the issue's: they guard pools of their own against being taken for one, and one against parting.
     Case(
         "g0",
         "25 pools of their own that only look like one: all told 10 × the true quota; 6 minutes of work",
@@ -172,6 +172,14 @@ _ALL = (
         setups.own_pools(1.4, 100_000, *[100_000] * 3),
         Target(ratio=1.10, throttled_share=0.02),
         BUCKETS,
+        seeds=1,
+    ),
+    Case(
+        "g3",
+        "one global pool as in g, another tenant takes half from minute 2 to 4",
+        setups.shared_with_a_tenant,
+        Target(ratio=1.10, throttled_share=0.04, says="shared"),
+        ("bucket 60 s", "bucket 5 s", "fixed", "sliding"),
         seeds=1,
     ),
     Case(

@@ -112,6 +112,13 @@ def one_global_pool(seed: int) -> Setup:
     return Setup(work(11, tpm), _everywhere({"tokens_per_minute": tpm}), {"tpm": tpm, "global_pool": "shared"})
 
 
+def shared_with_a_tenant(seed: int) -> Setup:
+    """Return the same, of which somebody else takes half from minute 2 to 4."""
+    alone = one_global_pool(seed)
+    tenants = [{"pool": "global", "share": 0.5, "from_s": 120, "to_s": 240}]
+    return replace(alone, emulator={**alone.emulator, "tenants": tenants})
+
+
 def own_pools(minutes: float, told: int, *tokens_per_minute: int) -> Callable[[int], Setup]:
     """Return a setup of a global pool for each of `tokens_per_minute`, in some order, all told to take `told`."""
 

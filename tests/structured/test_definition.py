@@ -1,5 +1,6 @@
 """A job's schema is checked when the job is read, and says where it is wrong."""
 
+import subprocess
 import sys
 
 import pytest
@@ -62,3 +63,9 @@ def test_a_missing_package_is_one_clear_line(monkeypatch):
     with pytest.raises(ValueError, match=r"pip install 'batchrun\[schema\]'") as refusal:
         check_schema(RIGHT)
     assert str(refusal.value) == NOT_INSTALLED
+
+
+def test_a_job_without_a_schema_needs_no_jsonschema():
+    program = "import sys; sys.modules['jsonschema'] = None; import batchrun.assembly, batchrun.planning, batchrun.cli"
+
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

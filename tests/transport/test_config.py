@@ -13,8 +13,9 @@ from batchrun.bedrock import sockets
 from batchrun.bedrock.body import Sampling, invoke_body
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.faults import Fault
-from batchrun.bedrock.sdk import KEEP_ALIVE_S, SdkTransport, Wire
+from batchrun.bedrock.sdk import SdkTransport
 from batchrun.bedrock.sockets import lively_socket
+from batchrun.bedrock.wire import KEEP_ALIVE_S, Wire
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
 from batchrun.records import Message, Prompt, Request

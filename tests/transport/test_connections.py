@@ -9,33 +9,24 @@ from typing import Any
 
 import anyio
 import pytest
+from carriers import BOTH, Carrier, request
 
-from batchrun.bedrock import sdk
-from batchrun.bedrock.body import Sampling, invoke_body
+from batchrun.bedrock.clients import FORGOTTEN_S
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.faults import Action, Fault
-from batchrun.bedrock.sdk import FORGOTTEN_S, SdkTransport, Wire
 from batchrun.bedrock.sockets import OPTIONS, lively_socket
+from batchrun.bedrock.wire import SLOWEST_TOKENS_PER_S
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
-from batchrun.records import Completion, Message, Prompt, Request
+from batchrun.records import Completion
 from tests.process.runs import emulator as emulator_process
 from tests.process.runs import stats
 from tests.proxy import Proxy, proxy
 
-US = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
-SAMPLING = Sampling(max_tokens=100)
 HOURS_S = 3 * 3_600.0
+READ_TIMEOUT = "batchrun.bedrock.wire.LEAST_READ_TIMEOUT_S"
 pytestmark = pytest.mark.anyio
-
-
-def request(text: str = "Hello. [[output_tokens=1]]", row: int = 0, max_tokens: int = SAMPLING.max_tokens) -> Request:
-    prompt = Prompt(None, (Message("user", text),))
-    return Request(row, prompt, invoke_body(prompt, Sampling(max_tokens)), 20, max_tokens)
-
-
-def wire(keep_alive_s: float = 30.0, connections: int = 16) -> Wire:
-    return Wire("invoke", SAMPLING, connections, keep_alive_s)
+over_both = pytest.mark.parametrize("carrier", BOTH, ids=str)
 
 
 @asynccontextmanager
@@ -50,57 +41,61 @@ def at(between: Proxy) -> Access:
     return Access(endpoint_url=f"{between.url}/{{region}}")
 
 
-async def test_a_connection_that_the_network_has_forgotten_is_not_used_again() -> None:
+@over_both
+async def test_a_connection_that_the_network_has_forgotten_is_not_used_again(carrier: Carrier) -> None:
     # The same ratio as 300 s to 350 s: six tenths of what the network forgets after.
     async with behind_a_proxy(forgets_after_s=0.5) as (emulator, between):
-        async with SdkTransport(at(between), wire(keep_alive_s=0.3)) as transport:
+        async with carrier(at(between), keep_alive_s=0.3) as transport:
             for _ in range(2):
                 async with anyio.create_task_group() as calls:
                     for row in range(8):
-                        calls.start_soon(transport.send, US, "us-east-1", request(row=row))
+                        calls.start_soon(transport.send, carrier.inference_id, "us-east-1", request(row=row))
                 await anyio.sleep(0.6)
             began_s = time.monotonic()
-            answer = await transport.send(US, "us-east-1", request())
+            answer = await transport.send(carrier.inference_id, "us-east-1", request())
 
         assert isinstance(answer, Completion)
         assert time.monotonic() - began_s < 5  # not the 64 s that a call may take
         assert (between.swallowed, emulator.stats()["calls"]) == (0, 17)
 
 
+@over_both
 async def test_the_proxy_of_these_tests_does_swallow_what_comes_over_a_forgotten_connection(
-    monkeypatch: pytest.MonkeyPatch,
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdk, "LEAST_READ_TIMEOUT_S", -3.0)  # and 4 s for 100 tokens
+    monkeypatch.setattr(READ_TIMEOUT, -3.5)  # and 4 s for 100 tokens
     async with behind_a_proxy(forgets_after_s=0.1) as (_, between):
-        async with SdkTransport(at(between), wire(keep_alive_s=30)) as transport:
-            await transport.send(US, "us-east-1", request())
+        async with carrier(at(between), keep_alive_s=30) as transport:
+            await transport.send(carrier.inference_id, "us-east-1", request())
             await anyio.sleep(0.2)
-            fault = await transport.send(US, "us-east-1", request())
+            fault = await transport.send(carrier.inference_id, "us-east-1", request())
 
         assert isinstance(fault, Fault)
         assert (fault.code, between.swallowed) == ("ReadTimeout", 1)
 
 
-async def test_a_connection_in_use_every_so_often_is_kept() -> None:
-    async with behind_a_proxy() as (_, between), SdkTransport(at(between), wire()) as transport:
+@over_both
+async def test_a_connection_in_use_every_so_often_is_kept(carrier: Carrier) -> None:
+    async with behind_a_proxy() as (_, between), carrier(at(between)) as transport:
         for row in range(5):
-            await transport.send(US, "us-east-1", request(row=row))
+            await transport.send(carrier.inference_id, "us-east-1", request(row=row))
 
         assert between.connections == 1
 
 
-async def test_after_a_sleep_calls_go_out_on_new_connections() -> None:
+@over_both
+async def test_after_a_sleep_calls_go_out_on_new_connections(carrier: Carrier) -> None:
     slept = [777.0]
     async with behind_a_proxy() as (_, between):
-        async with SdkTransport(at(between), wire(), lambda: slept[0]) as transport:
-            await transport.send(US, "us-east-1", request())
+        async with carrier(at(between), slept_s=lambda: slept[0]) as transport:
+            await transport.send(carrier.inference_id, "us-east-1", request())
             between.forgets_all = True  # the router at home, the balancer
             slept[0] += HOURS_S
             calling = anyio.create_task_group()
             async with calling:
                 calling.start_soon(_remember_new_connections, between)
                 with anyio.fail_after(5):
-                    answer = await transport.send(US, "us-east-1", request())
+                    answer = await transport.send(carrier.inference_id, "us-east-1", request())
 
         assert isinstance(answer, Completion)
         assert (between.connections, between.swallowed) == (2, 0)
@@ -113,25 +108,27 @@ async def _remember_new_connections(between: Proxy) -> None:
     between.forgets_all = False
 
 
-async def test_a_nap_that_nobody_forgets_anything_in_costs_no_connection() -> None:
+@over_both
+async def test_a_nap_that_nobody_forgets_anything_in_costs_no_connection(carrier: Carrier) -> None:
     slept = [0.0]
     async with behind_a_proxy() as (_, between):
-        async with SdkTransport(at(between), wire(), lambda: slept[0]) as transport:
+        async with carrier(at(between), slept_s=lambda: slept[0]) as transport:
             for _ in range(5):
-                await transport.send(US, "us-east-1", request())
+                await transport.send(carrier.inference_id, "us-east-1", request())
                 slept[0] += FORGOTTEN_S / 10
 
         assert between.connections == 1
 
 
-async def test_calls_that_were_out_end_on_the_old_connections_which_then_close() -> None:
+@over_both
+async def test_calls_that_were_out_end_on_the_old_connections_which_then_close(carrier: Carrier) -> None:
     slept = [0.0]
     async with behind_a_proxy() as (emulator, between):
-        async with SdkTransport(at(between), wire(), lambda: slept[0]) as transport:
+        async with carrier(at(between), slept_s=lambda: slept[0]) as transport:
             answers: list[Any] = []
 
             async def call(text: str) -> None:
-                answers.append(await transport.send(US, "us-east-1", request(text)))
+                answers.append(await transport.send(carrier.inference_id, "us-east-1", request(text)))
 
             await call("First.")
             async with anyio.create_task_group() as calls:
@@ -149,10 +146,12 @@ async def test_calls_that_were_out_end_on_the_old_connections_which_then_close()
         assert all(isinstance(answer, Completion) for answer in answers)
 
 
-async def test_clients_of_credentials_that_were_renewed_do_not_stay_behind() -> None:
-    async with behind_a_proxy() as (_, between), SdkTransport(at(between), wire()) as transport:
+@over_both
+async def test_clients_of_credentials_that_were_renewed_do_not_stay_behind(carrier: Carrier) -> None:
+    async with behind_a_proxy() as (_, between), carrier(at(between)) as transport:
         for row in range(4):
-            assert isinstance(await transport.send(US, "us-east-1", request(row=row)), Completion)
+            answer = await transport.send(carrier.inference_id, "us-east-1", request(row=row))
+            assert isinstance(answer, Completion)
             await transport.refresh()
         with anyio.fail_after(5):
             while between.open_connections:
@@ -191,14 +190,17 @@ def no_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     out.clear()
 
 
-async def test_a_name_that_is_not_found_is_a_lane_that_is_out_and_no_fault_of_the_row(no_names: list[bool]) -> None:
+@over_both
+async def test_a_name_that_is_not_found_is_a_lane_that_is_out_and_no_fault_of_the_row(
+    carrier: Carrier, no_names: list[bool]
+) -> None:
     async with serve(EmulatorSpec(latency_s=0, latency_per_token_s=0)) as emulator:
         port = emulator.url.rpartition(":")[2]
         access = Access(endpoint_url=f"http://bedrock.example:{port}/{{region}}")
-        async with SdkTransport(access, wire()) as transport:
-            fault = await transport.send(US, "us-east-1", request())
+        async with carrier(access) as transport:
+            fault = await transport.send(carrier.inference_id, "us-east-1", request())
             no_names.clear()
-            answer = await transport.send(US, "us-east-1", request())
+            answer = await transport.send(carrier.inference_id, "us-east-1", request())
 
     assert isinstance(fault, Fault)
     assert (fault.code, fault.action, fault.maybe_billed) == ("ConnectError", Action.COOL, False)
@@ -206,16 +208,19 @@ async def test_a_name_that_is_not_found_is_a_lane_that_is_out_and_no_fault_of_th
 
 
 @pytest.mark.parametrize("max_tokens", [100, 50], ids=["the longest", "a shorter one"])
+@over_both
 async def test_answers_that_came_while_the_process_was_stopped_are_taken(
-    monkeypatch: pytest.MonkeyPatch, max_tokens: int
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch, max_tokens: int
 ) -> None:
-    monkeypatch.setattr(sdk, "LEAST_READ_TIMEOUT_S", 1.0 - max_tokens / sdk.SLOWEST_TOKENS_PER_S)  # 1 s in all
+    monkeypatch.setattr(READ_TIMEOUT, 1.0 - max_tokens / SLOWEST_TOKENS_PER_S)  # 1 s in all
     answers: dict[int, Any] = {}
     with emulator_process("--latency-s", "0.4") as url:
-        async with SdkTransport(Access(endpoint_url=f"{url}/{{region}}"), wire(connections=30)) as transport:
+        async with carrier(Access(endpoint_url=f"{url}/{{region}}"), connections=30) as transport:
 
             async def call(row: int) -> None:
-                answers[row] = await transport.send(US, "us-east-1", request(f"Row {row}.", row, max_tokens))
+                answers[row] = await transport.send(
+                    carrier.inference_id, "us-east-1", request(f"Row {row}.", row, max_tokens)
+                )
 
             await call(0)
             async with anyio.create_task_group() as calls:

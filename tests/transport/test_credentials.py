@@ -13,17 +13,13 @@ from typing import Any
 import anyio
 import pytest
 from aiohttp import web
+from carriers import BOTH, Carrier, request
 
-from batchrun.bedrock.body import Sampling, invoke_body
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.faults import Action, Fault
-from batchrun.bedrock.sdk import SdkTransport, Wire
 from batchrun.errors import AccessError
-from batchrun.records import Completion, Message, Prompt, Request
+from batchrun.records import Completion
 
-US = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
-SAMPLING = Sampling(max_tokens=100)
-WIRE = Wire("invoke", SAMPLING, connections=16)
 ROLE = "arn:aws:iam::123456789012:role/batchrun"
 # The SDK renews what ends within ten minutes before every call, and tries to from fifteen minutes on.
 SHORT = timedelta(minutes=5)
@@ -36,9 +32,7 @@ ANSWER = {
 pytestmark = pytest.mark.anyio
 
 
-def request(row: int = 0) -> Request:
-    prompt = Prompt(None, (Message("user", "Say hello."),))
-    return Request(row, prompt, invoke_body(prompt, SAMPLING), 20, SAMPLING.max_tokens)
+over_both = pytest.mark.parametrize("carrier", BOTH, ids=str)
 
 
 @dataclass
@@ -197,34 +191,41 @@ PLACES = [*BY_THE_CLOCK, "instance"]
 
 
 @pytest.mark.parametrize("place", BY_THE_CLOCK)
-async def test_credentials_that_end_soon_are_renewed_while_calls_go_on(places: Places, place: str) -> None:
+@over_both
+async def test_credentials_that_end_soon_are_renewed_while_calls_go_on(
+    carrier: Carrier, places: Places, place: str
+) -> None:
     fake = Fake()
-    async with serving(fake) as url, SdkTransport(places.set_up(place, url), WIRE) as transport:
-        answers = [await transport.send(US, "us-east-1", request(row)) for row in range(3)]
+    async with serving(fake) as url, carrier(places.set_up(place, url)) as transport:
+        answers = [await transport.send(carrier.inference_id, "us-east-1", request(row=row)) for row in range(3)]
 
     assert all(isinstance(answer, Completion) for answer in answers), answers
     assert len(set(fake.used)) == 3  # a new key for each call, since none of them lasts for ten minutes
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_credentials_that_last_are_fetched_once(places: Places, place: str) -> None:
+@over_both
+async def test_credentials_that_last_are_fetched_once(carrier: Carrier, places: Places, place: str) -> None:
     fake = Fake(life=LONG)
-    async with serving(fake) as url, SdkTransport(places.set_up(place, url), WIRE) as transport:
+    async with serving(fake) as url, carrier(places.set_up(place, url)) as transport:
         for region in ("us-east-1", "us-west-2", "us-east-1"):
-            assert isinstance(await transport.send(US, region, request()), Completion)
+            assert isinstance(await transport.send(carrier.inference_id, region, request()), Completion)
 
     assert fake.used == ["KEY1"] * 3
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_credentials_that_aws_calls_expired_too_early_are_fetched_anew(places: Places, place: str) -> None:
+@over_both
+async def test_credentials_that_aws_calls_expired_too_early_are_fetched_anew(
+    carrier: Carrier, places: Places, place: str
+) -> None:
     fake = Fake(life=LONG)
-    async with serving(fake) as url, SdkTransport(places.set_up(place, url), WIRE) as transport:
-        await transport.send(US, "us-east-1", request())
+    async with serving(fake) as url, carrier(places.set_up(place, url)) as transport:
+        await transport.send(carrier.inference_id, "us-east-1", request())
         fake.keys += 1  # Bedrock wants another than was handed out: an administrator ended the session
-        refused = await transport.send(US, "us-east-1", request())
+        refused = await transport.send(carrier.inference_id, "us-east-1", request())
         await transport.refresh()
-        answer = await transport.send(US, "us-east-1", request())
+        answer = await transport.send(carrier.inference_id, "us-east-1", request())
 
     assert isinstance(refused, Fault)
     assert refused.action is Action.REFRESH
@@ -232,15 +233,16 @@ async def test_credentials_that_aws_calls_expired_too_early_are_fetched_anew(pla
 
 
 @pytest.mark.parametrize("place", BY_THE_CLOCK)
+@over_both
 async def test_credentials_that_can_no_longer_be_had_are_told_from_a_call_that_failed(
-    places: Places, monkeypatch: pytest.MonkeyPatch, place: str
+    carrier: Carrier, places: Places, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)  # between three tries
     fake = Fake()
-    async with serving(fake) as url, SdkTransport(places.set_up(place, url), WIRE) as transport:
-        await transport.send(US, "us-east-1", request())
+    async with serving(fake) as url, carrier(places.set_up(place, url)) as transport:
+        await transport.send(carrier.inference_id, "us-east-1", request())
         fake.trouble = lambda: web.Response(status=403, text=NOT_ALLOWED)
-        fault = await transport.send(US, "us-east-1", request())
+        fault = await transport.send(carrier.inference_id, "us-east-1", request())
 
     assert isinstance(fault, Fault)
     assert (fault.code, fault.action, fault.maybe_billed) == ("NoCredentials", Action.RUN, False)
@@ -252,27 +254,29 @@ BUSY = NOT_ALLOWED.replace("AccessDenied", "Throttling").replace("no sts:AssumeR
 
 
 @pytest.mark.parametrize(("status", "body"), [(400, BUSY), (500, "")], ids=["throttled", "broken"])
+@over_both
 async def test_a_token_service_in_trouble_is_no_end_and_no_fault_of_the_row(
-    places: Places, monkeypatch: pytest.MonkeyPatch, status: int, body: str
+    carrier: Carrier, places: Places, monkeypatch: pytest.MonkeyPatch, status: int, body: str
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # the SDK's own pauses between tries would take seconds
     fake = Fake()
-    async with serving(fake) as url, SdkTransport(places.set_up("role", url), WIRE) as transport:
+    async with serving(fake) as url, carrier(places.set_up("role", url)) as transport:
         fake.trouble = lambda: web.Response(status=status, text=body)
-        fault = await transport.send(US, "us-east-1", request())
+        fault = await transport.send(carrier.inference_id, "us-east-1", request())
         fake.trouble = None
-        answer = await transport.send(US, "us-east-1", request())
+        answer = await transport.send(carrier.inference_id, "us-east-1", request())
 
     assert isinstance(fault, Fault)
     assert (fault.code, fault.action, fault.maybe_billed) == ("CredentialsOutOfReach", Action.COOL, False)
     assert isinstance(answer, Completion)
 
 
-async def test_new_credentials_that_have_expired_already_are_no_bug_of_ours(places: Places) -> None:
+@over_both
+async def test_new_credentials_that_have_expired_already_are_no_bug_of_ours(carrier: Carrier, places: Places) -> None:
     fake = Fake()
-    async with serving(fake) as url, SdkTransport(places.set_up("container", url), WIRE) as transport:
+    async with serving(fake) as url, carrier(places.set_up("container", url)) as transport:
         fake.life = -SHORT  # the SDK raises a RuntimeError
-        fault = await transport.send(US, "us-east-1", request())
+        fault = await transport.send(carrier.inference_id, "us-east-1", request())
 
     assert isinstance(fault, Fault)
     assert (fault.code, fault.action) == ("NoCredentials", Action.RUN)
@@ -280,17 +284,21 @@ async def test_new_credentials_that_have_expired_already_are_no_bug_of_ours(plac
 
 
 @pytest.mark.parametrize("program", ["/nonexistent/login", f"{sys.executable} -c print(1,2)"])
+@over_both
 async def test_a_credential_process_that_is_no_such_thing_is_said_before_a_call(
-    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+    carrier: Carrier, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     config = tmp_path / "config"
     config.write_text(f"[profile work]\ncredential_process = {program}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     with pytest.raises(AccessError, match="no AWS credentials"):
-        await SdkTransport(Access(profile="work"), WIRE).__aenter__()
+        await carrier(Access(profile="work")).__aenter__()
 
 
-async def test_a_shared_file_that_a_login_wrote_anew_is_read_again(tmp_path: Path, monkeypatch: Any) -> None:
+@over_both
+async def test_a_shared_file_that_a_login_wrote_anew_is_read_again(
+    carrier: Carrier, tmp_path: Path, monkeypatch: Any
+) -> None:
     shared = tmp_path / "credentials"
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
     fake = Fake(keys=1)
@@ -302,36 +310,38 @@ async def test_a_shared_file_that_a_login_wrote_anew_is_read_again(tmp_path: Pat
     log_in()
     async with serving(fake) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)
-        async with SdkTransport(Access(), WIRE) as transport:
-            before = await transport.send(US, "us-east-1", request())
+        async with carrier(Access()) as transport:
+            before = await transport.send(carrier.inference_id, "us-east-1", request())
             fake.keys += 1
-            refused = await transport.send(US, "us-east-1", request())
+            refused = await transport.send(carrier.inference_id, "us-east-1", request())
             log_in()
             await transport.refresh()
-            after = await transport.send(US, "us-east-1", request())
+            after = await transport.send(carrier.inference_id, "us-east-1", request())
 
     assert isinstance(before, Completion)
     assert isinstance(refused, Fault)
     assert isinstance(after, Completion)
 
 
-async def test_many_calls_at_once_wait_for_one_renewal(places: Places) -> None:
+@over_both
+async def test_many_calls_at_once_wait_for_one_renewal(carrier: Carrier, places: Places) -> None:
     fake = Fake()
-    async with serving(fake) as url, SdkTransport(places.set_up("container", url), WIRE) as transport:
+    async with serving(fake) as url, carrier(places.set_up("container", url)) as transport:
         fake.life = LONG
         async with anyio.create_task_group() as calls:
             for row in range(40):
-                calls.start_soon(transport.send, US, "us-east-1", request(row))
+                calls.start_soon(transport.send, carrier.inference_id, "us-east-1", request(row=row))
 
     assert fake.keys == 2
     assert set(fake.used) == {"KEY2"}
 
 
+@over_both
 @pytest.mark.parametrize(
     "said", ["Authentication failed: Please make sure your API Key is valid.", "Bearer Token has expired"]
 )
 async def test_a_bedrock_key_that_has_expired_is_told_from_a_lane_without_access(
-    monkeypatch: pytest.MonkeyPatch, said: str
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-not-a-secret")
 
@@ -345,8 +355,8 @@ async def test_a_bedrock_key_that_has_expired_is_told_from_a_lane_without_access
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{runner.addresses[0][1]}")
     try:
-        async with SdkTransport(Access(), WIRE) as transport:
-            fault = await transport.send(US, "us-east-1", request())
+        async with carrier(Access()) as transport:
+            fault = await transport.send(carrier.inference_id, "us-east-1", request())
     finally:
         await runner.cleanup()
 

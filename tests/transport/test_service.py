@@ -6,9 +6,13 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from batchrun.bedrock.body import Sampling, invoke_body
+from batchrun.bedrock.card import load_card
 from batchrun.bedrock.credentials import Access
-from batchrun.bedrock.sdk import SdkTransport, Wire
+from batchrun.bedrock.doors import door_of
+from batchrun.bedrock.http import HttpTransport
+from batchrun.bedrock.sdk import SdkTransport
 from batchrun.bedrock.service import Service
+from batchrun.bedrock.wire import Wire
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
 from batchrun.records import Completion, Message, Prompt, Request
@@ -24,20 +28,24 @@ def emulator() -> AbstractAsyncContextManager[Emulator]:
     return serve(EmulatorSpec(latency_s=0, latency_per_token_s=0))
 
 
-async def answered(api: str, service: Service, text: str) -> tuple[Completion, Emulator]:
+async def answered(api: str, service: Service, text: str, *, over_http: bool = False) -> tuple[Completion, Emulator]:
     """Send one request; return its answer and the emulator."""
     prompt = Prompt(None, (Message("user", text),))
     request = Request(0, prompt, invoke_body(prompt, SAMPLING), 20, SAMPLING.max_tokens)
     async with emulator() as started:
         access = Access(endpoint_url=f"{started.url}/{{region}}")
-        async with SdkTransport(access, Wire(api, SAMPLING, 1, service=service)) as transport:
+        wire = Wire(api, SAMPLING, 1, service=service)
+        door = door_of(load_card("claude-haiku-4-5"), "invoke", "runtime")
+        transport = HttpTransport(access, wire, door) if over_http else SdkTransport(access, wire)
+        async with transport:
             answer = await transport.send(US, "us-east-1", request)
     assert isinstance(answer, Completion), answer
     return answer, started
 
 
-async def test_a_tier_goes_out_and_the_one_that_came_back_is_read():
-    answer, started = await answered("invoke", Service(tier="reserved"), "Hi")
+@pytest.mark.parametrize("over_http", [False, True])
+async def test_a_tier_goes_out_and_the_one_that_came_back_is_read(over_http: bool):
+    answer, started = await answered("invoke", Service(tier="reserved"), "Hi", over_http=over_http)
 
     assert answer.service_tier == "reserved"
     assert started.stats()["service_tiers"] == {"reserved": 1}
