@@ -3,9 +3,11 @@
 import io
 import json
 
+import anyio
 import pyarrow as pa
 import pytest
 
+from batchrun.api import arun
 from batchrun.errors import JobError
 from batchrun.lanes.budget import dollars
 from batchrun.planning import plan
@@ -20,6 +22,13 @@ RULES = "".join(
 )  # 6,000 tokens
 SHORT = RULES[:9_000]
 ROOMY = {"tpm": 2_000_000, "latency_s": 2.0, "latency_per_token_s": 0}
+DOORS = {
+    "invoke": {},
+    "converse": {"model": {"api": "converse"}},
+    "http": {"model": {"transport": "http"}},
+    "messages": {"model": {"api": "messages"}, "cache": {"ttl": "1h"}},
+    "mantle": {"model": {"api": "messages", "endpoint": "mantle"}, "routing": {"scopes": None}},
+}
 LANES = {"scopes": ["us"], "source_regions": SIX_REGIONS[:5]}
 
 
@@ -39,9 +48,9 @@ def served(ended, what):
     return [row for row in ended.rows() if row[what]]
 
 
-@pytest.mark.parametrize("api", ["invoke", "converse"])
-def test_one_row_of_a_lane_writes_the_prefix_and_the_others_read_it(tmp_path, api):
-    ended = rehearse(cached(tmp_path, numbered(40), model={"api": api}))
+@pytest.mark.parametrize("door", DOORS)
+def test_one_row_of_a_lane_writes_the_prefix_and_the_others_read_it(tmp_path, door):
+    ended = rehearse(cached(tmp_path, numbered(40), **DOORS[door]))
 
     assert ended.summary["by_status"] == {"ok": 40}
     [writer] = served(ended, "cache_write_tokens")
@@ -51,6 +60,16 @@ def test_one_row_of_a_lane_writes_the_prefix_and_the_others_read_it(tmp_path, ap
     assert len(readers) == 39
     assert {row["cache_read_tokens"] for row in readers} == {writer["cache_write_tokens"]}
     assert max(row["input_tokens"] for row in ended.rows()) < 100
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_over_http_too_a_prefix_is_written_once_and_read(tmp_path, door):
+    quick = {**ROOMY, "latency_s": 0.05}
+    spec = cached(tmp_path, numbered(12), emulator=quick, **DOORS[door])
+    summary = anyio.run(arun, spec, backend="asyncio")
+
+    assert (summary["exit_code"], summary["cache"]["hits"], summary["cache"]["misses"]) == (0, 11, 1)
+    assert summary["cache"]["saved_usd"] > 0
 
 
 def test_nobody_goes_until_the_first_answer_is_there(tmp_path):
