@@ -17,7 +17,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-quota bench-resume bench-scheduler bench-durability bench-discovery bench-sinks memory simulate simulate-long soak torture clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-cache bench-quota bench-resume bench-scheduler bench-durability bench-discovery bench-sinks memory simulate simulate-long soak torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ types: install-dev ## check types, strictly
 	$(BIN)/mypy
 
 check: lint types test ## the only gate: format, lint, types, tests
+
+bench-cache: install-dev ## compare jobs with and without prompt caching on the emulator's books, about half a minute
+	$(BIN)/python -m tests.bench_cache
 
 bench: install-dev ## compare a bare aioboto3 loop and batchrun on the same loopback server
 	$(BIN)/python -m tests.bench

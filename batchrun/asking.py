@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import Card
+from batchrun.bedrock.checkpoints import NO_CHECKPOINTS, Checkpoints
 from batchrun.bedrock.service import Service
 from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
@@ -17,7 +18,7 @@ from batchrun.structured.wire import UnsupportedError, strict
 FIELDS_SHOWN = 5
 
 
-def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
+def sampling_of(spec: JobSpec, max_tokens: int, cache: Checkpoints = NO_CHECKPOINTS) -> Sampling:
     """Return what every request holds besides its prompt; `max_tokens` is what a run begins with.
 
     Raises JobError if Bedrock does not take the schema.
@@ -41,6 +42,7 @@ def sampling_of(spec: JobSpec, max_tokens: int) -> Sampling:
         tuple(generation.stop_sequences),
         thinking_budget_tokens=generation.thinking_budget_tokens,
         schema=schema,
+        cache=cache,
         schema_as_tool=schema is not None and not asks_for_shape(spec),
         tools=tuple(tool.declared() for tool in spec.prompt.tools),
     )

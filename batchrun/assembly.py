@@ -18,6 +18,7 @@ from batchrun.bedrock.sdk import SdkTransport
 from batchrun.bedrock.shut import ShutTransport
 from batchrun.bedrock.transport import Transport
 from batchrun.bedrock.wire import Wire
+from batchrun.caching import least_tokens
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dedupe import Dedupe
@@ -33,12 +34,14 @@ from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
+from batchrun.lanes.warmth import Warmth
 from batchrun.pipeline import Pipeline, Stations
 from batchrun.reading import Reading
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Status
 from batchrun.requesting import Requests
 from batchrun.runaway import MaxFailed, RunAway
+from batchrun.screen.caching import CacheTally
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts
 from batchrun.storage.known_answers import KnownAnswers
@@ -160,6 +163,8 @@ def assemble(
         idle = "input" if backlog.waiting else None
         tally.waiting_for(bound.value if bound is not None else idle, now_s)
 
+    if ready.spec.cache.asked:
+        tally.cache = CacheTally()
     gate = Gate(_admissions(ready, output, clock), clock, waiting_for)
     dispatch = Dispatch(gate, transports, clock, output, tally, Random(0), _reading(ready))
     dedupe = Dedupe(dispatch, known, gate, clock, tally) if known is not None else None
@@ -250,7 +255,8 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
         max_tokens=_max_tokens(ready, output),
     )
     router = Router(ready.lanes, pools, price_order(ready.prices))
-    return Admissions(router, budgets, ready.prices, ready.output_burndown, clock.seconds_to_midnight)
+    warmth = Warmth(spec.cache.ttl, least_tokens(ready.card)) if spec.cache.asked else None
+    return Admissions(router, budgets, ready.prices, ready.output_burndown, clock.seconds_to_midnight, warmth)
 
 
 def _reading(ready: ReadyJob) -> Reading:

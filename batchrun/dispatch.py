@@ -130,6 +130,8 @@ class Dispatch:
         now_s = self._clock.now_s()
         spent_usd = self._admissions.answered(admission, trial, answer.usage, now_s)
         self._tally.answered(admission.lane)
+        if self._tally.cache is not None:
+            self._tally.cached(answer.usage, self._admissions.saved_usd(answer.usage, admission.lane))
         trial.misfit = None
         if self._max_tokens is not None:
             if answer.stop_reason == CUT and self._max_tokens.cut(trial):

@@ -16,10 +16,19 @@ LONG_DAYS = 7.0  # from which on a job is worth a second thought
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A mean row: its input, and its output where anything is known of it [tokens]."""
+    """A mean row: its input, and its output where anything is known of it [tokens].
+
+    `charged_input` is what quota is charged for the input where prefixes are read from a cache; None for all of it.
+    """
 
     input: float
     output: float | None = None
+    charged_input: float | None = None
+
+    @property
+    def charged(self) -> float:
+        """Return what quota is charged for the input [tokens]."""
+        return self.input if self.charged_input is None else self.charged_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ class Estimates:
         """Return the time at the quotas, with no answers and with the longest; None = never, or unknown."""
         burndown = self.ready.output_burndown
         return {
-            "at_least": self._minutes(self.row.input),
+            "at_least": self._minutes(self.row.charged),
             "at_most": self._minutes(self.row.input + burndown * self.ready.longest_answer),
         }
 
@@ -56,7 +65,7 @@ class Estimates:
             return None
         mean = Usage(input=round(1e6 * self.row.input), output=round(1e6 * self.row.output))
         usd_per_row = {name: dollars(mean, self.ready.prices[name]) / 1e6 for name in self._classes()}
-        charge = self.row.input + self.ready.output_burndown * self.row.output
+        charge = self.row.charged + self.ready.output_burndown * self.row.output
         shares = self.shares(charge)
         return {
             "from": known_from,
@@ -95,7 +104,7 @@ class Estimates:
         open_quotas = [quota for quota in self.ready.quotas.values() if not quota.blocked]
         if not open_quotas or not self.rows:
             return None
-        charge = self.row.input + self.ready.output_burndown * (self.row.output or 0.0)
+        charge = self.row.charged + self.ready.output_burndown * (self.row.output or 0.0)
         named = [_rows_per_minute(quota, max(charge, 1.0))[1] for quota in open_quotas]
         return max(sorted(set(named)), key=named.count) or None
 

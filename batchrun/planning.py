@@ -11,6 +11,7 @@ from batchrun.api import RunOptions, run
 from batchrun.bedrock.body import converse_arguments, messages_body
 from batchrun.estimates import LONG_DAYS, MINUTES_A_DAY, Estimates, Row, long_time
 from batchrun.expected import Answers
+from batchrun.expected_cache import cache_warnings, expected_cache
 from batchrun.jobspec import JobSpec
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request
@@ -56,7 +57,10 @@ def _plan(ready: ReadyJob, store: Store, show: int, *, count: bool) -> dict[str,
     rows = ready.rows_wanted(source)
     sample = take_sample(ready, source, rows, count=count)
     answers = Answers.expected(ready, store)
-    estimates = Estimates(ready, round(rows * sample.sendable), Row(sample.input_per_row, answers.mean))
+    cache = expected_cache(ready, sample.requests, rows)
+    charged = cache["charged_tokens_per_row"] if cache is not None else None
+    row = Row(sample.input_per_row, answers.mean, charged_input=charged)
+    estimates = Estimates(ready, round(rows * sample.sendable), row)
     return {
         "job": ready.spec.name,
         "rows": rows,
@@ -73,9 +77,15 @@ def _plan(ready: ReadyJob, store: Store, show: int, *, count: bool) -> dict[str,
         "minutes": estimates.minutes(),
         "bound_by": estimates.bound_by(),
         "expected": estimates.expected(f"{len(answers.lengths):,} earlier answers"),
+        "cache": cache,
         "max_tokens": answers.record(sample.input_per_row),
         "dedupe": ready.spec.dedupe,
-        "warnings": [*ready.warnings, *_warnings(ready, source, sample), *_long(estimates)],
+        "warnings": [
+            *ready.warnings,
+            *_warnings(ready, source, sample),
+            *cache_warnings(ready, sample.requests),
+            *_long(estimates),
+        ],
         "requests": [_shown(ready, request) for request in islice(requests_of(ready, source, 0, rows), show)],
     }
 

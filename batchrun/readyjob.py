@@ -14,6 +14,7 @@ from batchrun.asking import extras_of, pictures_of, remarks, sampling_of, servic
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, MANTLE, Card, Prices, load_card
 from batchrun.bedrock.service import Service
+from batchrun.caching import check_fixed, checkpoints_of
 from batchrun.errors import InputError, JobError
 from batchrun.identity import identity_of
 from batchrun.jobspec import JobSpec, load_job
@@ -165,6 +166,9 @@ def make_ready(
     first = FIRST + (generation.thinking_budget_tokens or 0)
     max_tokens = min(first, generation.longest) if auto else generation.longest
     extras = extras_of(spec)
+    renderer = Renderer(templates_of(spec), pictures_of(spec))
+    sampling = sampling_of(spec, max_tokens, checkpoints_of(spec, card))
+    cached = check_fixed(sampling, renderer.fixed_system, card)
     return ReadyJob(
         spec=spec,
         card=card,
@@ -172,11 +176,11 @@ def make_ready(
         refused=tuple(refused),
         quotas=quotas,
         prices=_prices(spec, card),
-        renderer=Renderer(templates_of(spec), pictures_of(spec)),
-        sampling=sampling_of(spec, max_tokens),
+        renderer=renderer,
+        sampling=sampling,
         service=service_of(spec),
         extras=extras,
-        warnings=(*warnings, *remarks(spec, card, extras)),
+        warnings=(*warnings, *remarks(spec, card, extras), *cached),
         found=found,
     )
 

@@ -59,11 +59,23 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefix:
+    """The head of a prompt up to a cache checkpoint: `key` is the same for the same head.
+
+    `tokens` is an estimate, `size_bytes` no less than the tokens that it can come to.
+    """
+
+    key: bytes
+    tokens: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A rendered row, ready to be sent.
 
     `body` is what goes over the wire for InvokeModel, and the size that counts for Converse too [bytes of JSON].
-    `input_tokens` is an estimate, `max_tokens` exact.
+    `input_tokens` is an estimate, `max_tokens` exact. `prefixes` end at its cache checkpoints, the shortest first.
     """
 
     row: int
@@ -71,11 +83,17 @@ class Request:
     body: bytes
     input_tokens: int
     max_tokens: int
+    prefixes: tuple[Prefix, ...] = ()
 
     @property
     def most_input_tokens(self) -> int:
         """The most tokens that its input can come to: no text has more than bytes, no image twice its estimate."""
         return len(self.body) - self.prompt.image_bytes + 2 * self.prompt.image_tokens
+
+    @property
+    def most_cached_tokens(self) -> int:
+        """The most of them that can be written to a cache."""
+        return min(self.prefixes[-1].size_bytes, self.most_input_tokens) if self.prefixes else 0
 
     @property
     def size_bytes(self) -> int:

@@ -75,6 +75,11 @@ class Renderer:
         seen = pictures.columns if pictures is not None else ()
         self.columns = list(dict.fromkeys([*own, *(column for columns in named for column in columns), *seen]))
 
+    @property
+    def fixed_system(self) -> str | None:
+        """Return the system prompt if it is the same for all rows."""
+        return self._system_text
+
     def images(self, cells: Mapping[str, Any]) -> Sequence[Image]:
         """Return a row's images; meant for a thread beside the event loop, since it waits for disks and stores.
 

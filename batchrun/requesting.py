@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from batchrun.bedrock.body import InvokeFrame, Sampling, invoke_body
+from batchrun.bedrock.body import InvokeFrame, Sampling, head_of, invoke_body
+from batchrun.bedrock.checkpoints import NO_CHECKPOINTS, TOOL_TOKENS, Prefixes
 from batchrun.records import Message, Prompt, Request
 from batchrun.render import RowError
 
 FIRST_BYTES_PER_TOKEN = 3.5  # English prose in Claude's tokenizer, before usage has corrected it; a guess
 FIRST_BYTES = 1_000.0  # how much that guess weighs against the first rows
 FRAME_TOKENS = 8  # of a request besides its text; one word as a user's message counts as about so many
-TOOL_TOKENS = 346  # what tools add to the input besides their text; Anthropic's tool use guide, Claude 4 models
 SHARE_OF_LAST = 0.02
 
 
@@ -22,10 +22,11 @@ class Requests:
 
     def __init__(self, sampling: Sampling, largest_bytes: int) -> None:
         self._frame = InvokeFrame(sampling)
+        self._prefixes = Prefixes(sampling.cache, head_of(sampling)) if sampling.cache != NO_CHECKPOINTS else None
         self._max_tokens = sampling.max_tokens
         self._largest_bytes = largest_bytes
         # Tools and a schema are text that the model reads; the rest of what surrounds a row's text is not.
-        bare = replace(sampling, schema=None, tools=())
+        bare = replace(sampling, schema=None, tools=(), cache=NO_CHECKPOINTS)
         self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), bare))
         self._frame_tokens = FRAME_TOKENS + (TOOL_TOKENS if sampling.tools or sampling.schema_as_tool else 0)
         self._bytes = FIRST_BYTES  # running means over rows, of their text
@@ -43,7 +44,9 @@ class Requests:
         if len(body) > self._largest_bytes:
             raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
         text_tokens = (len(body) - prompt.image_bytes - self._frame_bytes) * self._tokens / self._bytes
-        return Request(row, prompt, body, self._frame_tokens + int(text_tokens) + prompt.image_tokens, self._max_tokens)
+        input_tokens = self._frame_tokens + int(text_tokens) + prompt.image_tokens
+        prefixes = self._prefixes.of(prompt) if self._prefixes is not None else ()
+        return Request(row, prompt, body, input_tokens, self._max_tokens, prefixes)
 
     def learn(self, request: Request, input_tokens: int) -> None:
         """Correct the estimate by what Bedrock counted."""

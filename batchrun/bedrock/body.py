@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 from batchrun.bedrock.blocks import converse_block
+from batchrun.bedrock.checkpoints import CONVERSE_POINT, NO_CHECKPOINTS, Checkpoints, marked
 from batchrun.records import Prompt, Request
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
@@ -32,6 +33,7 @@ class Sampling:
     schema: Mapping[str, Any] | None = None
     schema_as_tool: bool = False  # as Converse always has it; told also for the size of a request
     tools: Sequence[Mapping[str, Any]] = ()
+    cache: Checkpoints = NO_CHECKPOINTS
 
 
 class InvokeFrame:
@@ -42,15 +44,21 @@ class InvokeFrame:
         self._after = _encode(_job_fields(sampling)).encode()[1:]  # without its opening brace
         if self._after != b"}":
             self._after = b"," + self._after
+        self._cache = sampling.cache
 
     def body(self, prompt: Prompt) -> bytes:
         """Return the body of a row [JSON, UTF-8].
 
         Raises UnicodeEncodeError if the text holds a lone surrogate, which no UTF-8 can carry.
         """
-        messages = _encode([{"role": message.role, "content": message.content} for message in prompt.messages])
-        system = f',"system":{_encode(prompt.system)}' if prompt.system else ""
-        return b"".join((self._before, messages.encode(), system.encode(), self._after))
+        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        system: str | Sequence[Mapping[str, Any]] | None = prompt.system
+        if self._cache.messages and (turns := self._cache.turns(prompt)):
+            messages[turns - 1]["content"] = marked(prompt.messages[turns - 1].content, self._cache.control)
+        if self._cache.system and prompt.system:
+            system = marked(prompt.system, self._cache.control)
+        before = f',"system":{_encode(system)}' if system else ""
+        return b"".join((self._before, _encode(messages).encode(), before.encode(), self._after))
 
 
 def invoke_body(prompt: Prompt, sampling: Sampling) -> bytes:
@@ -89,10 +97,12 @@ def converse_arguments(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         "inferenceConfig": inference,
     }
     if prompt.system:
-        arguments["system"] = [{"text": prompt.system}]
+        arguments["system"] = [{"text": prompt.system}, *([CONVERSE_POINT] if sampling.cache.system else ())]
+    if sampling.cache.messages and (turns := sampling.cache.turns(prompt)):
+        arguments["messages"][turns - 1]["content"].append(CONVERSE_POINT)
     tools, choice = _converse_tools(sampling)
     if tools:
-        arguments["toolConfig"] = {"tools": tools, **choice}
+        arguments["toolConfig"] = {"tools": [*tools, *([CONVERSE_POINT] if sampling.cache.tools else ())], **choice}
     if sampling.thinking_budget_tokens is not None:  # Converse has no field for it, but passes the model's own
         arguments["additionalModelRequestFields"] = {"thinking": _thinking(sampling.thinking_budget_tokens)}
     return arguments
@@ -110,7 +120,10 @@ def _job_fields(sampling: Sampling) -> dict[str, Any]:
     if sampling.schema is not None and sampling.schema_as_tool:
         fields["tools"] = [{"name": ANSWER_TOOL, "description": _ANSWER_TOOL_SAYS, "input_schema": sampling.schema}]
         fields["tool_choice"] = {"type": "tool", "name": ANSWER_TOOL}
-    elif sampling.schema is not None:
+    if sampling.cache.tools and fields.get("tools"):
+        *others, last = fields["tools"]
+        fields["tools"] = [*others, {**last, "cache_control": sampling.cache.control}]
+    if sampling.schema is not None and not sampling.schema_as_tool:
         fields["output_config"] = {"format": {"type": "json_schema", "schema": sampling.schema}}
     return fields
 
@@ -144,3 +157,10 @@ def _thinking(budget_tokens: int) -> dict[str, Any]:
 
 def _chosen(*pairs: tuple[str, float | None]) -> dict[str, Any]:
     return {name: value for name, value in pairs if value is not None}
+
+
+def head_of(sampling: Sampling) -> Sequence[Mapping[str, Any]]:
+    """Return what stands before the prompt of every request: the tools, or the schema, as a tool or not."""
+    if sampling.schema is not None:
+        return [{"name": ANSWER_TOOL, "description": _ANSWER_TOOL_SAYS, "input_schema": sampling.schema}]
+    return sampling.tools

@@ -24,6 +24,10 @@ class Prices:
     cache_write_1h: float
     cache_read: float
 
+    def cache_write(self, ttl: str) -> float:
+        """Return the price of what is kept for "5m" or "1h"."""
+        return self.cache_write_1h if ttl == "1h" else self.cache_write_5m
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchrun.bedrock.card import Card
@@ -20,12 +20,16 @@ _TIERS = ("default", "priority", "flex", "reserved")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a prompt is to be answered; `tools` are the names and input schemas of those declared."""
+    """How a prompt is to be answered; `tools` are the names and input schemas of those declared.
+
+    `tool_marks` has, by their place, the blocks of the tools that end at a cache checkpoint.
+    """
 
     schema: Mapping[str, Any] | None = None
     tools: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     forced_tool: str | None = None
     thinking: bool = False
+    tool_marks: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 PLAIN = Asked()
@@ -56,7 +60,9 @@ def read_asked(fields: Mapping[str, Any]) -> Asked:
     tools = tuple(_tool(place, tool) for place, tool in enumerate(fields.get("tools") or ()))
     choice = fields.get("tool_choice") or {}
     thinking = (fields.get("thinking") or {}).get("type") == "enabled"
-    return _checked(Asked(schema, tools, _forced(choice, tools), thinking), fields["messages"])
+    marked = [tool.get("cache_control") for tool in fields.get("tools") or ()]
+    marks = {place: {"cache_control": control} for place, control in enumerate(marked) if control is not None}
+    return _checked(Asked(schema, tools, _forced(choice, tools), thinking, marks), fields["messages"])
 
 
 def read_converse_asked(fields: Mapping[str, Any]) -> Asked:
@@ -66,7 +72,15 @@ def read_converse_asked(fields: Mapping[str, Any]) -> Asked:
     own = fields.get("additionalModelRequestFields") or {}
     thinking = (own.get("thinking") or {}).get("type") == "enabled"
     config = fields.get("toolConfig") or {}
-    specs = [tool.get("toolSpec") or {} for tool in config.get("tools", ())]
+    specs: list[Mapping[str, Any]] = []
+    marks: dict[int, Mapping[str, Any]] = {}
+    for tool in config.get("tools", ()):
+        if "cachePoint" not in tool:
+            specs.append(tool.get("toolSpec") or {})
+        elif specs:
+            marks[len(specs) - 1] = tool
+        else:
+            raise invalid("toolConfig.tools.0.cachePoint: a cache point must follow what it caches")
     tools = tuple(
         _tool(place, {"name": spec.get("name"), "input_schema": (spec.get("inputSchema") or {}).get("json")})
         for place, spec in enumerate(specs)
@@ -74,7 +88,7 @@ def read_converse_asked(fields: Mapping[str, Any]) -> Asked:
     choice: dict[str, Any] = {}
     for kind, told in (config.get("toolChoice") or {}).items():
         choice = {"type": kind, **told}
-    return _checked(Asked(None, tools, _forced(choice, tools), thinking), fields["messages"])
+    return _checked(Asked(None, tools, _forced(choice, tools), thinking, marks), fields["messages"])
 
 
 def read_service(headers: Mapping[str, str], fields: Mapping[str, Any], card: Card) -> Service:

@@ -2,9 +2,12 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from batchrun.bedrock.card import Prices
 from batchrun.emulator.asked import Service
+from batchrun.emulator.caches import CacheUse
 from batchrun.emulator.faults import Fault
 
 _TRAIL_S = 60
@@ -47,6 +50,25 @@ class PoolBook:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one call is billed for [tokens]; `input` is what was neither read from a cache nor written to one."""
+
+    input: int
+    output: int
+    cached: CacheUse
+
+    def usd(self, prices: Prices) -> float:
+        """Return its dollars at the card's prices [USD per million tokens]."""
+        return (
+            self.input * prices.input
+            + self.output * prices.output
+            + self.cached.read * prices.cache_read
+            + self.cached.write_5m * prices.cache_write_5m
+            + self.cached.write_1h * prices.cache_write_1h
+        ) / 1e6
+
+
 class Books:
     """What happened to every call, and how often each prompt was paid for."""
 
@@ -58,6 +80,9 @@ class Books:
         self.counted = 0  # CountTokens
         self.input_tokens = 0
         self.output_tokens = 0
+        self.cache_read_tokens = 0
+        self.cache_write_tokens = 0
+        self.usd = 0.0
         self.pools: dict[str, PoolBook] = {}
         self.refused: Counter[str] = Counter()  # what the checks turned away, by kind
         self.faults: Counter[str] = Counter()  # what chaos did, by kind
@@ -76,11 +101,14 @@ class Books:
             book = self.pools[name] = PoolBook()
         return book
 
-    def paid(self, digest: int, input_tokens: int, output_tokens: int) -> None:
+    def paid(self, digest: int, bill: Bill, prices: Prices) -> None:
         """Book a call that AWS would bill."""
         self._paid[digest] = self._paid.get(digest, 0) + 1
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
+        self.input_tokens += bill.input
+        self.output_tokens += bill.output
+        self.cache_read_tokens += bill.cached.read
+        self.cache_write_tokens += bill.cached.write
+        self.usd += bill.usd(prices)
 
     def asked(self, service: Service) -> None:
         """Book what an admitted call asked of the service."""
@@ -113,6 +141,9 @@ class Books:
             "paid_calls": paid_calls,
             "paid_input_tokens": self.input_tokens,
             "paid_output_tokens": self.output_tokens,
+            "paid_cache_read_tokens": self.cache_read_tokens,
+            "paid_cache_write_tokens": self.cache_write_tokens,
+            "paid_usd": round(self.usd, 9),
             "prompts": len(self._paid),
             "repeated_calls": paid_calls - len(self._paid),
             "calls_per_prompt": {str(times): repeats[times] for times in sorted(repeats)},

@@ -100,6 +100,7 @@ class EmulatorSpec(_Table):
     latency_per_token_s: float = Field(default=0.005, ge=0, le=10)
     faults: dict[str, Share] = Field(default_factory=dict)
     outages: tuple[Outage, ...] = ()
+    cache_miss: Share = 0.0  # of calls that AWS would run in a destination where no cache entry is
     seed: int = Field(default=0, ge=0, lt=2**63)
     # What the control plane tells; Service Quotas tells the quotas above.
     control_latency_s: float = Field(default=0.0, ge=0, le=3600)

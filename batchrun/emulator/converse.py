@@ -6,6 +6,7 @@ from typing import Any
 from batchrun.bedrock.card import Card
 from batchrun.emulator.answer import Answer
 from batchrun.emulator.asked import read_converse_asked
+from batchrun.emulator.caches import NO_USE, CacheUse
 from batchrun.emulator.checks import check_max_tokens, check_roles, check_sampling, check_thinking, known_only
 from batchrun.emulator.faults import RefusedError, invalid
 from batchrun.emulator.prompt import Prompt, read_content
@@ -46,17 +47,17 @@ def check_converse(fields: Mapping[str, Any], card: Card) -> Prompt:
         raise invalid(f"The model returned the following errors: {refusal.message}") from None
 
 
-def converse_body(answer: Answer, input_tokens: int, latency_ms: int) -> dict[str, Any]:
-    """Return the body of a Converse answer."""
+def converse_body(answer: Answer, input_tokens: int, latency_ms: int, cached: CacheUse = NO_USE) -> dict[str, Any]:
+    """Return the body of a Converse answer; `input_tokens` are those beside the cache."""
     return {
         "output": {"message": {"role": "assistant", "content": _content(answer)}},
         "stopReason": answer.stop_reason,
         "usage": {
             "inputTokens": input_tokens,
             "outputTokens": answer.output_tokens,
-            "totalTokens": input_tokens + answer.output_tokens,
-            "cacheReadInputTokens": 0,
-            "cacheWriteInputTokens": 0,
+            "totalTokens": input_tokens + cached.read + cached.write + answer.output_tokens,
+            "cacheReadInputTokens": cached.read,
+            "cacheWriteInputTokens": cached.write,
         },
         "metrics": {"latencyMs": latency_ms},
     }

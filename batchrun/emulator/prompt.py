@@ -4,11 +4,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from batchrun.bedrock.card import Card
 from batchrun.emulator.asked import PLAIN, Asked
+from batchrun.emulator.checkpoints import Checkpoint, Mark, check_marks, digest_of, mark_of
 from batchrun.emulator.faults import invalid
 from batchrun.emulator.images import check_count, image_tokens
 
@@ -46,6 +46,56 @@ class Prompt:
     max_tokens: int | None
     stop_sequences: tuple[str, ...]
     asked: Asked = PLAIN
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A text that the model reads, or an image by its digest, and what is counted besides its bytes [tokens]."""
+
+    text: str | None = None
+    image: str = ""
+    beside_tokens: int = 0
+
+
+class _Reading:
+    """A prompt piece by piece, in the order in which the model reads it, with its checkpoints."""
+
+    def __init__(self) -> None:
+        self.pieces: list[_Piece] = []
+        self.marks: list[Mark] = []
+
+    def add(self, where: str, piece: _Piece, block: Mapping[str, Any]) -> None:
+        """Take a piece, and the checkpoint at the end of its block."""
+        self.pieces.append(piece)
+        mark = mark_of(where, block)
+        if mark is not None:
+            self.marks.append(Mark(*mark, len(self.pieces)))
+
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        """Return the texts of some pieces."""
+        return [piece.text for piece in self.pieces[start:stop] if piece.text is not None]
+
+    def images(self, stop: int | None = None) -> list[str]:
+        """Return the digests of the first pieces' images."""
+        return [piece.image for piece in self.pieces[:stop] if piece.image]
+
+    def tokens(self, start: int, stop: int, digest: int) -> int:
+        """Return what the pieces from `start` to `stop` come to in a prompt with that digest."""
+        raw_bytes = len("\n".join(self.texts(start, stop)).encode("utf-8", "surrogatepass"))
+        ratio = _BYTES_PER_TOKEN * (1 - _SPREAD / 2 + _SPREAD * (digest & 0xFFFF) / 0xFFFF)
+        return math.ceil(raw_bytes / ratio) + sum(piece.beside_tokens for piece in self.pieces[start:stop])
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Return the prefixes that end at a checkpoint, each as long as the one before it and what is new."""
+        made: list[Checkpoint] = []
+        tokens = start = 0
+        for mark in self.marks:
+            digest = digest_of([*self.texts(0, mark.pieces), *self.images(mark.pieces)])
+            tokens += self.tokens(start, mark.pieces, digest)
+            start = mark.pieces
+            made.append(Checkpoint(digest, tokens, mark.ttl))
+        return tuple(made)
 
 
 def read_content(
@@ -56,58 +106,58 @@ def read_content(
     Raises RefusedError if a text is empty or missing, or a block is of no known type.
     """
     messages: Sequence[Mapping[str, Any]] = fields["messages"]
-    texts: list[str] = []
-    images: list[tuple[int, str]] = []
-    if fields.get("system"):
-        texts += _texts("system", fields["system"], card)[0]
-    if asked.tools:
-        texts.append(json.dumps(asked.tools))
+    read = _Reading()
+    for place, tool in enumerate(asked.tools):
+        piece = _Piece(json.dumps(tool), beside_tokens=0 if place else _TOOL_TOKENS)
+        read.add(f"tools.{place}", piece, asked.tool_marks.get(place, {}))
     if asked.schema is not None:
-        texts.append(json.dumps(asked.schema))
+        read.add("output_config", _Piece(json.dumps(asked.schema)), {})
+    if fields.get("system"):
+        _read_blocks(read, "system", fields["system"], card)
     last_user = ""
     for index, message in enumerate(messages):
         where = f"messages.{index}"
-        own, own_images = _texts(where, message.get("content"), card)
-        if not own and not own_images:
+        read.add(where, _Piece(beside_tokens=_MESSAGE_TOKENS), {})
+        begins = len(read.pieces)
+        _read_blocks(read, where, message.get("content"), card)
+        own = read.texts(begins)
+        if not own and not any(piece.image for piece in read.pieces[begins:]):
             raise invalid(f"{where}: all messages must have non-empty content")
-        texts += own
-        images += own_images
         if message["role"] == "user":
             last_user = own[-1] if own else ""
+    texts = read.texts()
     if messages[-1]["role"] == "assistant" and texts[-1] != texts[-1].rstrip():
         raise invalid("messages: final assistant content cannot end with trailing whitespace")
-    check_count(len(images), card)
-    raw = "\n".join(texts).encode("utf-8", "surrogatepass")
-    seen = "".join(data for _, data in images).encode()
-    digest = int.from_bytes(blake2b(raw + seen, digest_size=8).digest(), "big")
-    ratio = _BYTES_PER_TOKEN * (1 - _SPREAD / 2 + _SPREAD * (digest & 0xFFFF) / 0xFFFF)
-    input_tokens = math.ceil(len(raw) / ratio) + _MESSAGE_TOKENS * len(messages) + sum(tokens for tokens, _ in images)
-    input_tokens += _TOOL_TOKENS if asked.tools else 0
-    return Prompt(digest, input_tokens, last_user, max_tokens, tuple(stop_sequences), asked)
+    check_count(len(read.images()), card)
+    check_marks(read.marks, card)
+    digest, checkpoints = digest_of([*texts, *read.images()]), read.checkpoints()
+    cached_tokens, cached_pieces = (checkpoints[-1].tokens, read.marks[-1].pieces) if checkpoints else (0, 0)
+    input_tokens = cached_tokens + read.tokens(cached_pieces, len(read.pieces), digest)
+    return Prompt(digest, input_tokens, last_user, max_tokens, tuple(stop_sequences), asked, checkpoints)
 
 
-def _texts(where: str, content: object, card: Card) -> tuple[list[str], list[tuple[int, str]]]:
-    """Return the texts of a content, and the tokens and the base64 of each image."""
+def _read_blocks(read: _Reading, where: str, content: object, card: Card) -> None:
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise invalid(f"{where}.content: Input should be a valid list")
-    texts: list[str] = []
-    images: list[tuple[int, str]] = []
     for index, block in enumerate(content):
-        kind = _block_kind(f"{where}.content.{index}", block)
+        place = f"{where}.content.{index}"
+        kind = _block_kind(place, block)
         if kind == "text":
             text = block.get("text")
             if not isinstance(text, str):
-                raise invalid(f"{where}.content.{index}.text: Input should be a valid string")
+                raise invalid(f"{place}.text: Input should be a valid string")
             if not text.strip():
                 raise invalid(f"{where}: text content blocks must contain non-whitespace text")
-            texts.append(text)
+            read.add(place, _Piece(text), block)
         elif kind == "image":
-            images.append(_image(f"{where}.content.{index}", block, card))
-        elif kind != "cachePoint":
-            texts.append(json.dumps(block))  # tool use and results, documents: counted, not understood
-    return texts, images
+            tokens, data = _image(place, block, card)
+            read.add(place, _Piece(image=f"{digest_of([data]):x}", beside_tokens=tokens), block)
+        elif kind == "cachePoint":
+            read.add(place, _Piece(), block)
+        else:
+            read.add(place, _Piece(json.dumps(block)), block)  # tool use, documents: counted, not understood
 
 
 def _image(where: str, block: Mapping[str, Any], card: Card) -> tuple[int, str]:

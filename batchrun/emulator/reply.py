@@ -8,6 +8,7 @@ from typing import Any, Literal
 from batchrun.emulator.address import Operation
 from batchrun.emulator.answer import INTERVENED, Answer
 from batchrun.emulator.asked import Service
+from batchrun.emulator.caches import NO_USE, CacheUse
 from batchrun.emulator.converse import converse_body
 from batchrun.emulator.faults import Fault
 from batchrun.emulator.prompt import Prompt
@@ -62,14 +63,20 @@ def error_reply(fault: Fault, message: str, operation: Operation) -> Reply:
 
 
 def answer_reply(
-    operation: Operation, prompt: Prompt, answer: Answer, service: Service, model: str, latency_ms: int
+    operation: Operation,
+    prompt: Prompt,
+    answer: Answer,
+    service: Service,
+    model: str,
+    latency_ms: int,
+    cached: CacheUse = NO_USE,
 ) -> Reply:
     """Return the answer as InvokeModel, Converse or the Messages API gives it."""
-    input_tokens = prompt.input_tokens
+    input_tokens = prompt.input_tokens - cached.read - cached.write
     if operation == "converse":
         tier = {"serviceTier": {"type": service.tier}} if service.tier is not None else {}
-        return Reply(200, json.dumps({**converse_body(answer, input_tokens, latency_ms), **tier}).encode())
-    fields = _message(prompt, answer, model)
+        return Reply(200, json.dumps({**converse_body(answer, input_tokens, latency_ms, cached), **tier}).encode())
+    fields = _message(prompt, answer, model, cached)
     if operation == "invoke" and service.guardrail:
         intervened = answer.stop_reason == INTERVENED
         fields["amazon-bedrock-guardrailAction"] = "INTERVENED" if intervened else "NONE"
@@ -79,6 +86,8 @@ def answer_reply(
     headers = {
         "X-Amzn-Bedrock-Input-Token-Count": str(input_tokens),
         "X-Amzn-Bedrock-Output-Token-Count": str(answer.output_tokens),
+        "X-Amzn-Bedrock-Cache-Read-Input-Token-Count": str(cached.read),
+        "X-Amzn-Bedrock-Cache-Write-Input-Token-Count": str(cached.write),
         "X-Amzn-Bedrock-Invocation-Latency": str(latency_ms),
         **({"X-Amzn-Bedrock-Service-Tier": service.tier} if service.tier is not None else {}),
     }
@@ -107,7 +116,7 @@ def _content(answer: Answer) -> list[dict[str, Any]]:
     return content
 
 
-def _message(prompt: Prompt, answer: Answer, model: str) -> dict[str, Any]:
+def _message(prompt: Prompt, answer: Answer, model: str, cached: CacheUse) -> dict[str, Any]:
     return {
         "model": model,
         "id": f"msg_emulated_{prompt.digest:016x}",
@@ -117,9 +126,13 @@ def _message(prompt: Prompt, answer: Answer, model: str) -> dict[str, Any]:
         "stop_reason": answer.stop_reason,
         "stop_sequence": answer.stop_sequence,
         "usage": {
-            "input_tokens": prompt.input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
+            "input_tokens": prompt.input_tokens - cached.read - cached.write,
+            "cache_creation_input_tokens": cached.write,
+            "cache_read_input_tokens": cached.read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": cached.write_5m,
+                "ephemeral_1h_input_tokens": cached.write_1h,
+            },
             "output_tokens": answer.output_tokens,
         },
     }

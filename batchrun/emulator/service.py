@@ -7,9 +7,10 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from batchrun.bedrock.card import Card, load_card
+from batchrun.bedrock.card import Card, Prices, load_card
 from batchrun.emulator.accounts import Accounts
 from batchrun.emulator.address import (
     BAD_IDENTIFIER,
@@ -22,7 +23,8 @@ from batchrun.emulator.address import (
 )
 from batchrun.emulator.answer import Answer, blocked_answer, make_answer
 from batchrun.emulator.asked import Service, read_service
-from batchrun.emulator.books import Books
+from batchrun.emulator.books import Bill, Books
+from batchrun.emulator.caches import NO_USE, Caches, CacheUse
 from batchrun.emulator.chaos import Chaos
 from batchrun.emulator.checks import MALFORMED, check_invoke, check_messages, known_only, read_json
 from batchrun.emulator.config import EmulatorSpec
@@ -54,7 +56,9 @@ class Running:
     service: Service
     answer: Answer
     pool: Pool
+    prices: Prices
     reservation: Reservation
+    cached: CacheUse
     fault: Fault | None
     wait_s: float
 
@@ -69,6 +73,8 @@ class Bedrock:
         self.books = Books()
         self.accounts = Accounts(spec)
         self._chaos = Chaos(spec)
+        least_tokens = self.card.facts["caching"]["min_tokens_per_checkpoint"]
+        self._caches = Caches(least_tokens, spec.cache_miss, spec.seed)
         self._model = self.card.base_model_id.removeprefix("anthropic.").rpartition("-v")[0]
 
     def __repr__(self) -> str:
@@ -104,8 +110,7 @@ class Bedrock:
         except RefusedError as refusal:
             self.books.refused[refusal.fault.kind] += 1
             return error_reply(refusal.fault, refusal.message, operation)
-        pool = self.pools[self.accounts.pool(account, pool_name)]
-        return self._enter(operation, prompt, service, pool, outage, now_s)
+        return self._enter(operation, prompt, service, self.accounts.pool(account, pool_name), outage, now_s)
 
     def finish(self, running: Running, now_s: float) -> Reply:
         """Settle a call whose time is over, and return its reply."""
@@ -115,12 +120,15 @@ class Bedrock:
         if fault is not None and fault.stage == "model":
             running.pool.settle(running.reservation, 0, now_s)
             return error_reply(fault, fault.message, running.operation)
-        charge = charge_tokens(self.card, prompt.input_tokens, answer.output_tokens, pool=running.pool.name)
+        cached = running.cached
+        uncached_tokens = prompt.input_tokens - cached.read - cached.write
+        name = running.pool.name
+        charge = charge_tokens(self.card, uncached_tokens, answer.output_tokens, cached.write, pool=name)
         running.pool.settle(running.reservation, charge, now_s)
         book.settled(charge, now_s)
-        self.books.paid(prompt.digest, prompt.input_tokens, answer.output_tokens)
+        self.books.paid(prompt.digest, Bill(uncached_tokens, answer.output_tokens, cached), running.prices)
         latency_ms = round(running.wait_s * 1000)
-        reply = answer_reply(running.operation, prompt, answer, running.service, self._model, latency_ms)
+        reply = answer_reply(running.operation, prompt, answer, running.service, self._model, latency_ms, cached)
         if fault is None or fault.kind == "slow":
             self.books.answered += 1
             book.answered += 1
@@ -128,8 +136,10 @@ class Bedrock:
         return damaged(reply, fault.kind)
 
     def _enter(
-        self, operation: Operation, prompt: Prompt, service: Service, pool: Pool, outage: Fault | None, now_s: float
+        self, operation: Operation, prompt: Prompt, service: Service, lane: str, outage: Fault | None, now_s: float
     ) -> Reply | Running:
+        """Admit or refuse a call; `lane` names the pool of its Region and kind, which several may share."""
+        pool = self.pools[lane]
         book = self.books.pool(pool.name)
         book.calls += 1
         max_tokens = prompt.max_tokens or self.card.max_output_tokens  # without max_tokens the limit is held
@@ -156,7 +166,17 @@ class Bedrock:
         if service.guardrail and directives.intervenes:
             answer = blocked_answer()
         wait_s = self._latency_s(answer, directives, fault)
-        return Running(operation, prompt, service, answer, pool, reservation, fault, wait_s)
+        prices = self.card.prices[_price_class(lane, self.card)]
+        cached = self._cached(lane, prompt, fault, now_s, wait_s)
+        return Running(operation, prompt, service, answer, pool, prices, reservation, cached, fault, wait_s)
+
+    def _cached(self, lane: str, prompt: Prompt, fault: Fault | None, now_s: float, wait_s: float) -> CacheUse:
+        """Return what a call reads and writes; what it writes is there once its answer begins."""
+        if not prompt.checkpoints:
+            return NO_USE
+        fails = fault is not None and fault.stage == "model"
+        begins_at_s = inf if fails else now_s + min(wait_s, self.spec.latency_s)
+        return self._caches.use(lane, prompt.checkpoints, now_s, begins_at_s)
 
     def _copied(self, model_id: str, region: str, account: str) -> str:
         """Return the inference ID that an application inference profile copies; any other ID as it is."""
@@ -204,6 +224,11 @@ class Bedrock:
         if directives.latency_s is not None:
             latency_s = directives.latency_s
         return latency_s * _SLOW if fault is not None and fault.kind == "slow" else latency_s
+
+
+def _price_class(pool: str, card: Card) -> str:
+    kind = pool.rpartition("/")[2]
+    return next((one.price_class for one in card.scopes.values() if one.pool_kind == kind), "global")
 
 
 def _wrapped_body(wrapped: Mapping[str, Any], card: Card) -> Mapping[str, Any]:

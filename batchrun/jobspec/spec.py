@@ -18,10 +18,10 @@ from pydantic import (
 
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
+from batchrun.jobspec.cache import Cache
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.jobspec.generation import Generation
 from batchrun.jobspec.keys import Key, keys_of
-from batchrun.jobspec.later import LATER, take_later
 from batchrun.jobspec.paths import overlap
 from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
@@ -65,6 +65,7 @@ class JobSpec(Table):
     model: Model = Model()
     routing: Routing = Field(default=Routing(), validate_default=True)
     quota: Quota = Quota()
+    cache: Cache = Cache()
     retry: Retry = Retry()
     limits: Limits = Limits()
     dedupe: Annotated[bool | Literal["force"], PlainValidator(a_dedupe)] = Field(
@@ -101,19 +102,15 @@ class JobSpec(Table):
         on the command line.
         """
         raw = _plain(mapping, source)
-        problems = take_later(raw)
         raw = {name: table for name, table in raw.items() if table != {} or name not in cls.model_fields}  # [aws] alone
-        refused = [problem.path for problem in problems]
         folder = (base or Path.cwd()).absolute()
-        sinks, wrong_sinks = check_sinks(raw.get("sink", []), folder)
-        problems += wrong_sinks
+        sinks, problems = check_sinks(raw.get("sink", []), folder)
         for table in REQUIRED_TABLES:
             raw.setdefault(table, {})  # so that what is missing is said key by key
         try:
             spec = cls.model_validate({**raw, "sink": sinks}, context=folder)
         except ValidationError as error:
-            found = problems_of(error, raw, keys(), [later.key for later in LATER])
-            problems += [one for one in found if not any(one.path[: len(path)] == path for path in refused)]
+            problems += problems_of(error, raw, keys())
         if problems:
             marks = [" (from --set)" if any(p.path[: len(path)] == path for path in from_set) else "" for p in problems]
             raise JobError("\n".join(p.line(source) + mark for p, mark in zip(problems, marks, strict=True)))
@@ -158,6 +155,29 @@ class JobSpec(Table):
                 'tool, and the model does not reason before one; use api = "invoke"',
             )
         return model
+
+    @field_validator("cache")
+    @classmethod
+    def _has_something_to_keep(cls, cache: Cache, info: ValidationInfo) -> Cache:
+        prompt: Prompt | None = info.data.get("prompt")
+        model: Model | None = info.data.get("model")
+        generation: Generation | None = info.data.get("generation")
+        if model is not None and model.api == "converse" and cache.asked and cache.ttl == "1h":
+            raise MisfitError(
+                "ttl", 'cannot be carried by Converse: the SDK\'s cachePoint knows no ttl; use model.api = "invoke"'
+            )
+        if prompt is None or generation is None or model is None:
+            return cache
+        if cache.messages and prompt.messages is None:
+            raise MisfitError(
+                "messages", "has nothing to keep: prompt.user is one message; it goes with prompt.messages"
+            )
+        if cache.system and prompt.system is None and prompt.messages is None:
+            raise MisfitError("system", "has nothing to keep: the job has no prompt.system")
+        as_tool = generation.schema_ is not None and (model.api == "converse" or model.endpoint == "mantle")
+        if cache.tools and not as_tool and not prompt.tools:
+            raise MisfitError("tools", "has nothing to keep: the job declares no prompt.tools")
+        return cache
 
     @field_validator("output")
     @classmethod

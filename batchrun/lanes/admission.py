@@ -11,7 +11,7 @@ from math import inf
 from batchrun.bedrock.card import Prices
 from batchrun.bedrock.faults import FEW_ATTEMPTS, Action, Fault
 from batchrun.lanes.breaker import Breaker
-from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars, worst_dollars
+from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars, saved_dollars, worst_dollars
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.max_tokens import MaxTokens
@@ -19,6 +19,7 @@ from batchrun.lanes.pool import DAY_SPENT, PARKED_S, Pool, Reservation
 from batchrun.lanes.router import Router, Wait
 from batchrun.lanes.shared import Sharing
 from batchrun.lanes.trial import BUSY_THROTTLES, HOPELESS_THROTTLES, RESTED_THROTTLES, Trial
+from batchrun.lanes.warmth import Warmth
 from batchrun.records import Request, Usage
 
 
@@ -28,6 +29,7 @@ class Bound(Enum):
     QUOTA = "quota"
     IN_FLIGHT = "in_flight"
     LANES = "lanes"
+    CACHE = "cache"  # a lane that keeps the prefix, or is about to
     DOLLARS = "dollars"
 
 
@@ -51,6 +53,8 @@ class Admission:
     reservation: Reservation
     worst_usd: float
     sent_at_s: float
+    kept: tuple[bytes, ...] = ()  # the prefixes that are read or written
+    leads: tuple[bytes, ...] = ()  # those of them that it is the one to write
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,9 @@ class Admissions:
         prices: Mapping[str, Prices],
         burndown: int,
         seconds_to_midnight: Callable[[], float],
+        warmth: Warmth | None = None,
     ) -> None:
+        """Take what calls are booked on; `warmth` where prefixes are kept, None where no job asks for it."""
         self.router = router
         self.sharing = Sharing(router)
         self.budgets = budgets
@@ -91,6 +97,8 @@ class Admissions:
         self._prices = prices
         self._burndown = burndown
         self._seconds_to_midnight = seconds_to_midnight
+        self.warmth = warmth
+        self._ttl = warmth.ttl if warmth is not None else "5m"
 
     def admit(self, trial: Trial, now_s: float) -> Admission | Refused:
         """Book the row's next call on the best lane, or say what it waits for."""
@@ -101,7 +109,7 @@ class Admissions:
             return Refused(Bound.IN_FLIGHT, self.budgets.in_flight.grows_at())
         lane = self._route(trial, now_s)
         if isinstance(lane, Wait):
-            return Refused(Bound.QUOTA if lane.for_quota else Bound.LANES, lane.at_s)
+            return Refused(_bound(lane), lane.at_s)
         worst_usd = self.worst_usd(trial.request, lane)
         if not self.budgets.dollars.fits(worst_usd):
             return Refused(Bound.DOLLARS, inf)
@@ -112,7 +120,11 @@ class Admissions:
         # An answer that was cut, or does not fit the schema, is no failure of the service: were its row's next call an
         # extra one, a wrong guess would slow the run.
         self.budgets.retries.count(now_s, extra=trial.attempts > trial.cuts + trial.misfits)
-        return Admission(lane, pool, pool.reserve(hold, now_s), worst_usd, now_s)
+        kept = self.warmth.kept(trial.request) if self.warmth is not None else None
+        if kept is None:
+            return Admission(lane, pool, pool.reserve(hold, now_s), worst_usd, now_s)
+        leads = kept.warmth.sent(lane, kept.keys, now_s)
+        return Admission(lane, pool, pool.reserve(hold, now_s), worst_usd, now_s, kept.keys, leads)
 
     def limit(self, now_s: float) -> int:
         """Return how many calls may be in flight now."""
@@ -125,7 +137,8 @@ class Admissions:
         """Choose a lane; a row larger than all that ever fitted, or could, is tried on rested pools only."""
         hold = trial.request.hold
         if not self._outgrew(trial):
-            chosen = self.router.choose(hold, now_s)
+            kept = self.warmth.kept(trial.request) if self.warmth is not None else None
+            chosen = self.router.choose(hold, now_s) if kept is None else self.router.choose_kept(hold, kept, now_s)
             if isinstance(chosen, Lane) or self.router.may_fit(hold):
                 return chosen
         if now_s < trial.rests_until_s:
@@ -143,11 +156,18 @@ class Admissions:
 
     def worst_usd(self, request: Request, lane: Lane) -> float:
         """Return the most that a call can cost."""
-        return worst_dollars(request.most_input_tokens, request.max_tokens, self._prices[lane.price_class])
+        prices, cached_tokens = self._prices[lane.price_class], request.most_cached_tokens
+        return worst_dollars(request.most_input_tokens, request.max_tokens, prices, cached_tokens, self._ttl)
+
+    def saved_usd(self, usage: Usage, lane: Lane) -> float:
+        """Return what a call cost less than it would have without a cache."""
+        return saved_dollars(usage, self._prices[lane.price_class], self._ttl)
 
     def answered(self, admission: Admission, trial: Trial, usage: Usage, now_s: float) -> float:
         """Settle a call that was answered; return what it cost [USD]."""
-        spent_usd = dollars(usage, self._prices[admission.lane.price_class])
+        spent_usd = dollars(usage, self._prices[admission.lane.price_class], self._ttl)
+        if self.warmth is not None:
+            self.warmth.answered(admission.lane, admission.kept, usage, admission.sent_at_s)
         charge = usage.input + usage.cache_write + self._burndown * usage.output
         breaker = self._leave(admission, spent_usd)
         admission.pool.settle(admission.reservation, charge, now_s)
@@ -254,7 +274,15 @@ class Admissions:
         self.in_flight -= 1
         breaker.in_flight -= 1
         self.budgets.dollars.settle(admission.worst_usd, spent_usd)
+        if self.warmth is not None and admission.leads:
+            self.warmth.ended(admission.lane, admission.leads)
         return breaker
+
+
+def _bound(wait: Wait) -> Bound:
+    if wait.for_cache:
+        return Bound.CACHE
+    return Bound.QUOTA if wait.for_quota else Bound.LANES
 
 
 _POOL_ACTIONS = frozenset({Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK})

@@ -11,19 +11,26 @@ WINDOW_S = 300.0  # retry.budget is a share over 5 minutes
 FREE_RETRIES = 10  # the share of a few calls means nothing
 
 
-def dollars(usage: Usage, prices: Prices) -> float:
-    """Return what a call costs [USD]; cache writes at the 5-minute price, the only one in use."""
+def dollars(usage: Usage, prices: Prices, ttl: str = "5m") -> float:
+    """Return what a call costs [USD]; what it wrote to a cache is kept for `ttl`."""
     return (
         usage.input * prices.input
         + usage.output * prices.output
-        + usage.cache_write * prices.cache_write_5m
+        + usage.cache_write * prices.cache_write(ttl)
         + usage.cache_read * prices.cache_read
     ) / 1e6
 
 
-def worst_dollars(input_tokens: int, max_tokens: int, prices: Prices) -> float:
-    """Return the most a call can cost [USD] whose input is at most `input_tokens`."""
-    return (input_tokens * prices.input + max_tokens * prices.output) / 1e6
+def saved_dollars(usage: Usage, prices: Prices, ttl: str = "5m") -> float:
+    """Return what a call cost less than without a cache [USD]; below zero where it wrote for more than it read."""
+    without = (usage.input + usage.cache_read + usage.cache_write) * prices.input + usage.output * prices.output
+    return without / 1e6 - dollars(usage, prices, ttl)
+
+
+def worst_dollars(input_tokens: int, max_tokens: int, prices: Prices, cached_tokens: int = 0, ttl: str = "5m") -> float:
+    """Return the most a call can cost [USD]: at most `input_tokens`, of which `cached_tokens` may be written."""
+    written = max(0.0, prices.cache_write(ttl) - prices.input) * cached_tokens
+    return (input_tokens * prices.input + written + max_tokens * prices.output) / 1e6
 
 
 class DollarBudget:

@@ -4,7 +4,7 @@ Asking a pool costs, and at the quota nearly all pools are shut whenever a row a
 earlier than it said is a call of its own that goes out or ends, and then the door forgets; time alone it has foretold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 
 from batchrun.lanes.breaker import Breaker
@@ -43,6 +43,17 @@ class Door:
             return chosen
         self.asked_hold, self.pool_opens_at_s, self.opens_at_s = hold, pool_ready_s, chosen
         return None
+
+    def lanes(self, hold: float, now_s: float) -> list[Lane]:
+        """Return every lane that takes a call now, the one with the fewest calls first; remember a no as `lane`."""
+        if self.lane(hold, now_s) is None:
+            return []
+        ready = [(breaker.in_flight, lane) for lane, breaker in self._lanes if breaker.ready_at(now_s) <= now_s]
+        return [lane for _, lane in sorted(ready, key=lambda one: one[0])]
+
+    def holds(self) -> Iterator[Lane]:
+        """Yield all of its lanes."""
+        return (lane for lane, _ in self._lanes)
 
     def lane_when(self, pool_ready_s: float, now_s: float) -> Lane | float:
         """Return the lane with the fewest calls if one takes a call now, or the time [s] at which one will."""

@@ -33,6 +33,16 @@ class _Waiter:
         self.admission: Admission | None = None
 
 
+class _Group:
+    """Rows that wait for one prefix to be written, until then or a time [s]."""
+
+    __slots__ = ("at_s", "waiters")
+
+    def __init__(self) -> None:
+        self.at_s = inf
+        self.waiters: list[_Waiter] = []
+
+
 class Gate:
     """A line of rows before the lanes."""
 
@@ -45,6 +55,7 @@ class Gate:
         self._waiting_for = waiting_for
         self._line: list[tuple[int, _Waiter]] = []
         self._resting: list[_Waiter] = []
+        self._groups: dict[tuple[bytes, ...], _Group] = {}
         self._look_at_s = -inf
         self._wake_at_s = inf
         self._earlier = anyio.Event()
@@ -52,10 +63,11 @@ class Gate:
         self.closed_by: BatchrunError | None = None
 
     def __repr__(self) -> str:
-        return f"Gate({len(self._line)} waiting, {len(self._resting)} resting, closed_by={self.closed_by!r})"
+        waiting, resting, kept = len(self._line), len(self._resting), len(self._kept_back())
+        return f"Gate({waiting} waiting, {resting} resting, {kept} kept back, closed_by={self.closed_by!r})"
 
     def __len__(self) -> int:
-        return len(self._line) + len(self._resting)
+        return len(self._line) + len(self._resting) + len(self._kept_back())
 
     async def wait_until_admitted(self, trial: Trial) -> Admission:
         """Wait for the row's turn, a lane and room in every budget.
@@ -65,6 +77,8 @@ class Gate:
         if self.closed.is_set():
             raise GateClosedError
         waiter = _Waiter(trial)
+        if self.admissions.warmth is not None:
+            self.admissions.warmth.arrived(trial.request)
         self._stand(waiter)
         # A new row behind others changes nothing: the first is let in when a call ends, or in time.
         if trial.attempts or self._line[0][1] is waiter:
@@ -91,10 +105,14 @@ class Gate:
         looking = now_s >= self._look_at_s
         if self._resting and looking:
             self._call_back(now_s)
+        if self._groups:
+            self._call_groups_back(now_s)
         blocked = self._admit_line(now_s)
         aside = self._look_aside(now_s, looking=looking) if self._resting else None
-        self._waiting_for(blocked.bound if blocked else Bound.QUOTA if aside else None, now_s)
-        first = blocked if aside is None or (blocked is not None and blocked.at_s <= aside.at_s) else aside
+        kept_back = self._first_group() if self._groups else None
+        self._waiting_for(_told(blocked, aside, kept_back), now_s)
+        stopped = [one for one in (blocked, aside, kept_back) if one is not None]
+        first = min(stopped, key=lambda one: one.at_s) if stopped else None
         if first is not None and self.admissions.in_flight == 0:
             self._give_up_if_hopeless(first, now_s)
         self._wake(first.at_s if first is not None else inf)
@@ -119,10 +137,11 @@ class Gate:
             return
         self.closed_by = why
         self.closed.set()
-        for waiter in [entry[1] for entry in self._line] + self._resting:
+        for waiter in self._all():
             waiter.opened.set()
         self._line.clear()
         self._resting.clear()
+        self._groups.clear()
 
     def _stand(self, waiter: _Waiter) -> None:
         heapq.heappush(self._line, (waiter.trial.request.row, waiter))
@@ -131,6 +150,12 @@ class Gate:
         """Take a cancelled waiter out; if it was let in meanwhile, its call never went out."""
         if waiter.admission is not None:
             self.admissions.withdrawn(waiter.admission, self._clock.now_s())
+        elif self.admissions.warmth is not None:
+            self.admissions.warmth.left(waiter.trial.request)
+        for keys, group in list(self._groups.items()):
+            group.waiters = [other for other in group.waiters if other is not waiter]
+            if not group.waiters:
+                del self._groups[keys]
         self._line = [entry for entry in self._line if entry[1] is not waiter]
         heapq.heapify(self._line)
         self._resting = [other for other in self._resting if other is not waiter]
@@ -141,6 +166,8 @@ class Gate:
         if isinstance(admitted, Refused):
             return admitted
         waiter.admission = admitted
+        if self.admissions.warmth is not None:
+            self.admissions.warmth.left(waiter.trial.request)
         waiter.opened.set()
         return None
 
@@ -151,9 +178,36 @@ class Gate:
             if self.admissions.stands_aside(waiter.trial, now_s):
                 self._resting.append(waiter)
             elif (refused := self._try(waiter, now_s)) is not None:
-                return refused
+                if refused.bound is not Bound.CACHE:
+                    return refused
+                self._keep_back(waiter, refused.at_s)
             heapq.heappop(self._line)
         return None
+
+    def _keep_back(self, waiter: _Waiter, at_s: float) -> None:
+        """Let others pass a row that waits for its prefix; a row with another one can go to the same lanes."""
+        group = self._groups.setdefault(tuple(prefix.key for prefix in waiter.trial.request.prefixes), _Group())
+        group.waiters.append(waiter)
+        group.at_s = min(group.at_s, at_s)
+
+    def _call_groups_back(self, now_s: float) -> None:
+        """Put those back into the line whose prefix was written, or will not be, and those whose time has come."""
+        assert self.admissions.warmth is not None, "only a cache makes rows wait for a prefix"
+        changed = self.admissions.warmth.changed()
+        for keys, group in list(self._groups.items()):
+            if group.at_s <= now_s or not changed.isdisjoint(keys):
+                del self._groups[keys]
+                for waiter in group.waiters:
+                    self._stand(waiter)
+
+    def _first_group(self) -> Refused:
+        return Refused(Bound.CACHE, min(group.at_s for group in self._groups.values()))
+
+    def _kept_back(self) -> list[_Waiter]:
+        return [waiter for group in self._groups.values() for waiter in group.waiters]
+
+    def _all(self) -> list[_Waiter]:
+        return [entry[1] for entry in self._line] + self._resting + self._kept_back()
 
     def _call_back(self, now_s: float) -> None:
         """Put those who hold up nobody any more back into the line."""
@@ -196,8 +250,17 @@ class Gate:
         if first.at_s - now_s <= PATIENCE_S:
             return
         router = self.admissions.router
-        waiting = [entry[1] for entry in self._line] + self._resting
+        waiting = self._all()
         if not router.open_to_smaller(min(waiter.trial.request.hold for waiter in waiting), now_s):
             shut = "\n".join(f"  {line}" for line in router.obstacles(now_s))
             reason = f"no lane is open:\n{shut}"
             self.close(AccessError(reason) if router.all_closed() else RunStopped(reason))
+
+
+def _told(blocked: Refused | None, aside: Refused | None, kept_back: Refused | None) -> Bound | None:
+    """Return what a run waits for, by the first of the line, those aside and those who wait for a prefix."""
+    if blocked is not None:
+        return blocked.bound
+    if kept_back is not None:
+        return Bound.CACHE
+    return Bound.QUOTA if aside is not None else None

@@ -12,7 +12,9 @@ from batchrun.lanes.breaker import Breaker
 from batchrun.lanes.door import Door
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.pool import Pool
+from batchrun.lanes.warmth import Heat, Kept
 
+STAY_S = 5.0  # waited for a warm lane: as long as for one that is being warmed, about. A guess.
 SOON_S = 1.2  # the longest that a call is unconfirmed
 
 
@@ -20,11 +22,13 @@ SOON_S = 1.2  # the longest that a call is unconfirmed
 class Wait:
     """No lane takes the row before `at_s`; inf means not before a call in flight ends, or never.
 
-    `for_quota` tells whether a pool stands in the way, and not only lanes that are slow or shut.
+    `for_quota` tells whether a pool stands in the way, and not only lanes that are slow or shut; `for_cache`, whether
+    it is a lane that keeps the row's prefix, or is about to: rows with another one need not wait.
     """
 
     at_s: float
     for_quota: bool = True
+    for_cache: bool = False
 
 
 class Router:
@@ -56,6 +60,42 @@ class Router:
             if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
                 break  # it is about to open: no reason to pay more
         earliest_s = min([door.opens_at_s for door in asked], default=inf)  # a generator costs twice as much
+        return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
+
+    def choose_kept(self, hold: float, kept: Kept, now_s: float) -> Lane | Wait:
+        """Return the lane for a call whose prefix is kept, or how long to wait for one.
+
+        A warm lane with room; else a cold one with room, if enough rows wait for its entry to pay for itself; else wait
+        for one that is being warmed, or is warm and open soon. Docs/caching.md has the sums.
+        """
+        cold: Lane | None = None
+        asked: list[Door] = []
+        for doors in self._classes:
+            asked += doors
+            first: Lane | None = None
+            for door in sorted(doors, key=lambda door: (-door.pool.room(now_s), door.pool.in_flight)):
+                if door.is_known_shut(hold, now_s):
+                    continue
+                for lane in door.lanes(hold, now_s):
+                    heat = kept.heat(lane, now_s)
+                    if heat is Heat.WARM:
+                        return lane
+                    if heat is Heat.COLD and first is None:
+                        first = lane
+            if first is not None and kept.pays(self.lanes, now_s):
+                return first
+            cold = cold or first
+            if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
+                break  # no reason to pay more
+        led_until_s = kept.led_until([lane for door in asked for lane in door.holds()], now_s)
+        opens_s = min([door.opens_at_s for door in asked if _keeps(door, kept, now_s)], default=inf)
+        if led_until_s < inf or opens_s <= now_s + STAY_S:
+            spreads_s = kept.spreads_at(now_s) if cold is not None else inf
+            at_s = min(led_until_s, opens_s, spreads_s if spreads_s > now_s else inf)
+            return Wait(at_s, for_quota=False, for_cache=True)
+        if cold is not None:
+            return cold
+        earliest_s = min([door.opens_at_s for door in asked], default=inf)
         return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
 
     def choose_rested(self, hold: float, tried: frozenset[str], now_s: float) -> Lane | Wait:
@@ -164,3 +204,8 @@ class Router:
 def _about_to_open(door: Door, now_s: float) -> bool:
     """Tell whether a door is shut for a round trip only, and by nothing but that its first calls are out."""
     return door.opens_at_s - now_s <= SOON_S and door.pool.feels_its_way(now_s)
+
+
+def _keeps(door: Door, kept: Kept, now_s: float) -> bool:
+    """Tell whether a shut door leads to a lane that is warm."""
+    return door.opens_at_s > now_s and any(kept.heat(lane, now_s) is Heat.WARM for lane in door.holds())

@@ -26,6 +26,7 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
             f"dollars  {name}: {usd['input']:.4f} for the input, at most {usd['at_most']:.4f} with every answer at "
             f"{longest} (prices of {planned['prices_date']})"
         )
+    yield from _cache(planned["cache"])
     yield f"time     {_time(planned)}"
     if expected := planned["expected"]:
         yield from _expected(expected)
@@ -53,6 +54,21 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     for request in planned["requests"]:
         yield ""
         yield json.dumps(request, indent=2, ensure_ascii=False)
+
+
+def _cache(cache: Mapping[str, Any] | None) -> Iterator[str]:
+    if cache is None:
+        return
+    found = f"{cache['prefixes']:,} prefixes in {cache['kept_rows']:,} of {cache['sampled_rows']:,} rows sampled"
+    yield (
+        f"cache    about {cache['prefix_tokens_per_row']:,.0f} tokens of a row are kept: {found}; "
+        f"quota is charged for {cache['charged_tokens_per_row']:,.0f} of its input"
+    )
+    for name, usd in cache["usd"].items():
+        yield (
+            f"         {name}: about {usd['with']:.4f} for the input instead of {usd['without']:.4f}; "
+            f"at most {usd['at_most']:.4f}, were every prefix written and none read"
+        )
 
 
 def _allowed(planned: Mapping[str, Any]) -> str:

@@ -65,6 +65,7 @@ class Progress:
         self._tally = tally
         self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
+        self._warned = 0
 
     async def watch(self, screen: TextIO | None) -> None:
         """Show progress on `screen` and keep status.json until cancelled."""
@@ -75,6 +76,7 @@ class Progress:
                 snapshot = self.snapshot("running")
                 try:
                     shown.show(snapshot, self._clock.now_s())
+                    self._warn(screen)
                 except OSError as error:  # a terminal that was closed, a pipe whose reader has gone
                     self._tally.note_once(f"progress could not be shown: {error.strerror}")
                     shown = _Lines(None)
@@ -86,6 +88,14 @@ class Progress:
                 await self._clock.sleep(EVERY_S)
         finally:
             shown.close()
+
+    def _warn(self, screen: TextIO | None) -> None:
+        """Show warnings as they come: what costs money is to be seen before the summary."""
+        new = self._tally.warnings[self._warned :]
+        self._warned += len(new)
+        for warning in new:
+            if screen is not None:
+                tqdm.write(f"warning: {in_one_line(warning)}", file=screen)
 
     def snapshot(self, state: str) -> Snapshot:
         """Return the run as it stands now."""

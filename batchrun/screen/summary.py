@@ -6,6 +6,7 @@ from typing import Any
 
 from batchrun.lanes.pool import Pool
 from batchrun.screen.answers import Allowed, answers_record, answers_text, misfits_text
+from batchrun.screen.caching import cache_text
 from batchrun.screen.estimates import InputErrors, estimates_text
 from batchrun.screen.printable import in_one_line
 from batchrun.screen.tally import Tally
@@ -31,6 +32,8 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"  answers   {told}"
     if told := misfits_text(summary.get("misfits")):
         yield f"  schema    {told}"
+    if told := cache_text(summary["cache"]):
+        yield f"  cache     {told}"
     if told := estimates_text(summary["estimates"]):
         yield f"  estimates {told}"
     if told := _plan_text(summary):
@@ -107,6 +110,7 @@ def run_summary(
         "bounded_by": tally.bounded_by(),
         "max_tokens": answers_record(allowed, tally.lengths, tally.sent_again, tally.input_errors.input_per_row),
         "misfits": {"rows": tally.misfits.rows, "usd": round(tally.misfits.usd, 9)},
+        "cache": tally.cache.record() if tally.cache is not None else None,
         "estimates": tally.input_errors.record(),
         "dedupe": {**asdict(tally.saved), "usd": round(tally.saved.usd, 9)} if tally.saved.rows else None,
         "forecast": None,
@@ -159,6 +163,7 @@ def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
         "examples": [],
         "bounded_by": "",
         "max_tokens": None,
+        "cache": None,
         "estimates": InputErrors().record(),
         "dedupe": None,
         "forecast": None,

@@ -7,8 +7,9 @@ from typing import Any
 from batchrun.bedrock.faults import Action, Fault
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.lengths import Lengths
-from batchrun.records import Outcome, Status
+from batchrun.records import Outcome, Status, Usage
 from batchrun.screen.answers import SentAgain
+from batchrun.screen.caching import CacheTally
 from batchrun.screen.estimates import InputErrors
 
 MOST_EXAMPLES = 10  # distinct errors that a summary shows with a row each
@@ -75,6 +76,8 @@ class Tally:
     sent_again: SentAgain = field(default_factory=SentAgain)  # cut by max_tokens
     misfits: SentAgain = field(default_factory=SentAgain)  # against the schema
     saved: Saved = field(default_factory=Saved)  # by answers of equal requests
+    cache: CacheTally | None = None  # where a job has prefixes kept
+    warnings: list[str] = field(default_factory=list)  # notes that must be seen while the run goes on
     _examples: dict[tuple[str, str], Example] = field(default_factory=dict)
     _waiting_for: str | None = None
     _since_s: float = 0.0
@@ -97,6 +100,13 @@ class Tally:
             self.throttled += 1
         else:
             one.faults += 1
+
+    def cached(self, usage: Usage, saved_usd: float) -> None:
+        """Count what an answer read from a cache and wrote to it; warn in time where that loses money."""
+        warning = self.cache.add(usage, saved_usd) if self.cache is not None else None
+        if warning is not None:
+            self.warnings.append(warning)
+            self.note_once(warning)
 
     def recorded(self, outcome: Outcome) -> None:
         """Count the length of a row's answer; keep its end if it is an error."""
