@@ -47,6 +47,13 @@ class Cache:
             content = {"format": FORMAT, "read_at_s": read_at_s, "facts": facts.to_json()}
             write_atomically(path, as_json(content), sync=False)
 
+    def prune(self, now_s: float) -> None:
+        """Remove what no start would read any more: keys that are renewed each hour leave files behind."""
+        with suppress(OSError):
+            for path in self._folder.glob("account-*.json"):
+                if now_s - path.stat().st_mtime >= DAY_S:
+                    path.unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         digest = hashlib.sha256(f"{self._whose}\n{name}".encode()).hexdigest()[:24]
         return self._folder / f"account-{name.partition(' ')[0]}-{digest}.json"

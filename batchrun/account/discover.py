@@ -7,6 +7,7 @@ permitted, is left out, and said.
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -33,12 +34,13 @@ async def discover(spec: JobSpec, card: Card, *, anew: bool = False) -> Found:
         return Found(why_not=why)
     facts: dict[tuple[str, str], RegionFacts] = {}
     unread: list[Unread] = []
+    keep = spec.aws.control_url != EMULATOR  # which has another port each time
     async with control_url(spec, card) as url, anyio.create_task_group() as tasks:
-        deadline_s = anyio.current_time() + ALL_S
+        terms = _Terms(card, anyio.current_time() + ALL_S, anew, keep)
         for name, access in accesses(spec, url).items():
             asked = [question for question in questions(spec, card) if question.access == name]
             if asked:
-                read = partial(_read, Calls(access, name), card, asked, deadline_s, anew=anew)
+                read = partial(_read, Calls(access, name), asked, terms)
                 tasks.start_soon(read, facts, unread)
     return Found(facts, tuple(unread))
 
@@ -75,20 +77,27 @@ async def control_url(spec: JobSpec, card: Card) -> AsyncIterator[str | None]:
         yield f"{emulator.url}/{{region}}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """On what terms is asked: until when [s of the event loop], and whether the cache is read and written."""
+
+    card: Card
+    deadline_s: float
+    anew: bool
+    keep: bool
+
+
 async def _read(
     calls: Calls,
-    card: Card,
     asked: Sequence[Question],
-    deadline_s: float,
+    terms: _Terms,
     facts: dict[tuple[str, str], RegionFacts],
     unread: list[Unread],
-    *,
-    anew: bool,
 ) -> None:
     """Ask as one access, in all its Regions at once."""
     async with calls:
         try:
-            with anyio.fail_after(max(0.0, deadline_s - anyio.current_time())):
+            with anyio.fail_after(max(0.0, terms.deadline_s - anyio.current_time())):
                 cache = Cache(await calls.whose())
         except TimeoutError:
             unread.append(Unread(CREDENTIALS, "", NO_ANSWER, "they were not there in time", calls.name))
@@ -97,14 +106,16 @@ async def _read(
             unread.append(Unread(CREDENTIALS, "", NO_CREDENTIALS, str(error), calls.name))
             return
         now_s = time.time()
-        kept = {question: cache.load(question.name, now_s) for question in asked} if not anew else {}
+        kept = {question: cache.load(question.name, now_s) for question in asked} if not terms.anew else {}
         readings = {
-            question: Reading(calls, card, question, kept.get(question, _NOTHING_KEPT)[0]) for question in asked
+            question: Reading(calls, terms.card, question, kept.get(question, _NOTHING_KEPT)[0]) for question in asked
         }
         async with anyio.create_task_group() as tasks:
             for reading in readings.values():
-                tasks.start_soon(reading.read, deadline_s)
-        _keep(cache, readings, kept, now_s)
+                tasks.start_soon(reading.read, terms.deadline_s)
+        if terms.keep:
+            _keep(cache, readings, kept, now_s)
+            cache.prune(now_s)
         facts |= {(calls.name, question.region): reading.facts for question, reading in readings.items()}
         unread += calls.unread
 

@@ -92,7 +92,9 @@ def _blocked(ready: ReadyJob, lane: Lane, fault: Fault) -> Diagnosis | None:
     why = ready.quotas[lane.pool].blocked_why
     if why is None or fault.action not in {Action.TOKENS, Action.REQUESTS, Action.DAY}:
         return None
-    return Diagnosis(why, f"ask for a quota in Service Quotas of {lane.source_region}, or AWS Support if it cannot be")
+    return Diagnosis(
+        why, f"ask for one in Service Quotas of {lane.source_region}; where it is not adjustable, ask AWS Support"
+    )
 
 
 async def _identify(ready: ReadyJob, into: list[dict[str, Any]]) -> None:

@@ -226,6 +226,7 @@ def test_the_emulator_inside_a_run_can_be_asked(tmp_path):
         spec = job_of(tmp_path, emulator, aws=aws, emulator={"tpm": 70_000})
 
     assert sources(plan(spec))[EAST][0] == 70_000
+    assert cached() == []  # the next start's emulator may be set otherwise
 
 
 # The day's cache
@@ -296,6 +297,30 @@ def test_what_was_refused_is_asked_for_again(tmp_path):
 
     assert [facts["quotas"] for facts in kept] == [None, None]
     assert all(facts["profiles"] and facts["lifecycle"] for facts in kept)
+
+
+def test_files_that_nobody_would_read_any_more_are_removed(tmp_path):
+    with account(tpm=90_000) as emulator:
+        plan(job_of(tmp_path, emulator))
+        old, new = cached()
+        os.utime(old, (time.time() - 90_000,) * 2)
+        plan(job_of(tmp_path, emulator, routing={"source_regions": ["us-east-2"]}))
+
+    assert old not in cached()
+    assert new in cached()
+
+
+def test_a_home_that_cannot_be_written_to_is_no_reason_to_fail(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with account(tpm=90_000) as emulator:
+        assert sources(plan(job_of(tmp_path, emulator)))[EAST][0] == 90_000
+
+
+@pytest.mark.anyio
+async def test_a_plan_inside_an_event_loop_asks_too(tmp_path):
+    with account(tpm=90_000) as emulator:
+        assert sources(plan(job_of(tmp_path, emulator)))[EAST][0] == 90_000
 
 
 # Bedrock API keys

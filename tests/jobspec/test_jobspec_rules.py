@@ -161,10 +161,9 @@ def test_a_table_that_is_missing_is_said_key_by_key(refusal):
 
 
 def test_all_problems_are_said_at_once(refusal):
-    lines = refusal(**{"generation.max_tokens": 0, "limits.rows": 0, "dedupe": True, "nme": "x"})
+    lines = refusal(**{"generation.max_tokens": 0, "limits.rows": 0, "nme": "x"})
 
     assert lines == [
-        "x.toml: dedupe: sending equal requests once is not built yet (issue «The whole model card»)",
         "x.toml: generation.max_tokens = 0: must be ≥ 1",
         "x.toml: limits.rows = 0: must be ≥ 1",
         "x.toml: nme: no such key; did you mean name?",
