@@ -92,18 +92,11 @@ class Pool:
         """Tell whether nothing but the minute's use keeps out a call of `hold` quota tokens: not size, park or day."""
         return hold <= self.capacity() and self.parked_until_s <= now_s and hold <= self.day_left(now_s)
 
-    def ready_at(self, hold: float, now_s: float, *, covered: bool = False) -> float:
-        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large.
-
-        `covered`: as if the levels of the mirrors covered it.
-        """
+    def ready_at(self, hold: float, now_s: float) -> float:
+        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large."""
         if hold > self.capacity():
             return inf
-        tokens_s = self._tokens.ready_at(hold, now_s, covered=covered)
-        ready_s = max(tokens_s, self._requests.ready_at(1, now_s, covered=covered))
-        if self._promise is not None:
-            ready_s = max(ready_s, self._promise.ready_at(hold, now_s))
-        return max(ready_s, self._open_at(hold, now_s))
+        return max(self._tokens.ready_at(hold, now_s), self._ready_but_for_tokens(hold, now_s))
 
     def rested_at(self, hold: float, now_s: float) -> float:
         """Return when the pool will have been idle for a minute, if nothing more is sent; inf while calls are out.
@@ -247,6 +240,12 @@ class Pool:
         if self.quota.tokens_per_day is not None:
             return f"{self._day_tokens:.0f} of {self.quota.tokens_per_day:.0f} tokens per day are used"
         return None
+
+    def _ready_but_for_tokens(self, hold: float, now_s: float) -> float:
+        ready_s = max(self._requests.ready_at(1, now_s), self._open_at(hold, now_s))
+        if self._promise is not None:
+            ready_s = max(ready_s, self._promise.ready_at(hold, now_s))
+        return ready_s
 
     def _leave(self, reservation: Reservation, now_s: float) -> None:
         """Book a call out that Bedrock did not count."""

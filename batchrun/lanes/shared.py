@@ -6,7 +6,7 @@ from batchrun.lanes.joint import JointPool
 from batchrun.lanes.pool import Pool, Reservation
 from batchrun.lanes.router import Router
 
-FEWEST = 3  # two may be wrong by chance
+FEWEST = 5  # fewer are refused little more often apart than as one, and may be wrong by chance
 TOGETHER_S = 30.0  # pools of their own with wrong numbers find out when their own calls have used them up
 SHARE = 0.8  # of the global pools that took calls
 

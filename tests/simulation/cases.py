@@ -168,8 +168,8 @@ _ALL = (
     ),
     Case(
         "g2",
-        "3 pools of their own, told right; 1.4 minutes of work",
-        setups.own_pools(1.4, 100_000, *[100_000] * 3),
+        "6 pools of their own, told right; 1.4 minutes of work",
+        setups.own_pools(1.4, 50_000, *[50_000] * 6),
         Target(ratio=1.10, throttled_share=0.02),
         BUCKETS,
         seeds=1,
