@@ -16,7 +16,7 @@ def earlier_forecast(store: Store) -> dict[str, Any] | None:
     """Return what a probe of this output foretold, as the last summary carries it; None where there was no probe."""
     try:
         forecast = json.loads(store.read(SUMMARY)).get("forecast")
-    except (OSError, ValueError, AttributeError, BatchrunError):
+    except (OSError, ValueError, AttributeError, RecursionError, BatchrunError):
         return None  # a summary is nobody's to rely on
     known = isinstance(forecast, dict) and {"usd", "input_tokens", "rows", "of_rows"} <= forecast.keys()
     return forecast if known else None

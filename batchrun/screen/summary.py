@@ -38,7 +38,7 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"  estimates {told}"
     if told := _plan_text(summary):
         yield f"  plan      {told}"
-    if saved := summary["dedupe"]:
+    if saved := summary.get("dedupe"):
         yield f"  dedupe    {saved['rows']:,} rows had the answer of an equal request, ${saved['usd']:.6f} saved"
     if summary["lanes"]:
         yield from _lane_table(summary["lanes"])

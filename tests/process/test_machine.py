@@ -79,12 +79,12 @@ def test_every_command_of_a_finished_job_works_from_another_folder(tmp_path: Pat
     with emulator("--latency-s", "0") as url:
         job = write_job(tmp_path, url, 20)
         run(job)
-        calls = stats(url)["calls"]
+        paid = stats(url)["paid_calls"]
 
         assert command("verify", str(job)).returncode == 0
         assert "finished" in command("status", str(job)).stdout
         assert command("plan", str(job)).returncode == 0
-        assert stats(url)["calls"] == calls
+        assert stats(url)["paid_calls"] == paid
 
 
 def test_a_run_without_standard_streams_ends_as_any_other(tmp_path: Path) -> None:
