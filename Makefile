@@ -17,7 +17,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-cache bench-quota bench-resume bench-scheduler bench-durability bench-sinks memory simulate simulate-long soak torture clean
+.PHONY: help install install-dev demo run plan test check format lint types ablation bench bench-cache bench-quota bench-resume bench-scheduler bench-durability bench-discovery bench-sinks memory simulate simulate-long soak torture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ bench-quota: install-dev ## compare batchrun and usual retry loops at tight quot
 
 bench-durability: install-dev ## measure the log, output to S3 beside a folder, and the start of a resume
 	$(BIN)/python -m tests.bench_durability
+
+bench-discovery: install-dev ## measure what reading quotas and profiles adds to the start of a run
+	$(BIN)/python -m tests.bench_discovery
 
 bench-scheduler: install-dev ## measure the scheduler's own CPU per row with 25 lanes, at 10,000 and at 1,000,000 rows
 	$(BIN)/python -m tests.bench_scheduler

@@ -1,41 +1,50 @@
 """run, arun, deliver and verify: a job from its file to its end, to its sinks, and the proof of what it left."""
 
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, TextIO
 
 import anyio
 
-from batchrun.assembly import Ground, assemble, open_output, open_transport
+from batchrun.account.now import discover_now
+from batchrun.assembly import Ground, assemble, open_output, open_transports
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.delivering import Delivering, in_step, open_deliveries
 from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, BatchrunError, LockedError, StorageError
+from batchrun.estimates import too_long
+from batchrun.hindsight import earlier_forecast, hindsight
 from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
+from batchrun.probe import Span, probe_record, probe_spans
 from batchrun.readyjob import ReadyJob, make_ready
+from batchrun.recall import known_answers
 from batchrun.records import Status
 from batchrun.runaway import MaxFailed
 from batchrun.screen.answers import Allowed
-from batchrun.screen.progress import Progress
+from batchrun.screen.progress import Progress, say
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
 from batchrun.sinks.deliveries import Deliveries
-from batchrun.sinks.delivery import Lag, lag_lines
+from batchrun.sinks.delivery import lag_lines
 from batchrun.sinks.part import FinishedParts
 from batchrun.storage.files import as_json
+from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.opening import open_store
 from batchrun.storage.output import Output
 from batchrun.storage.source import Source
 from batchrun.storage.store import MANIFEST, SUCCESS, SUMMARY, Hold, Store
 from batchrun.storage.verify import verify as verify_output
+from batchrun.verdict import probe_verdict, run_verdict
 
 LOOK_AT_LOCK_S = 1.0
 
@@ -49,6 +58,7 @@ class RunOptions:
     `overrides` are `--set` arguments; `screen` is where progress goes, None for nowhere. `signals` makes SIGINT,
     SIGTERM and SIGHUP end the run in order, in the main thread only; `run` switches it on, `arun` leaves it to its
     caller. `again` are the statuses whose rows in a finished output are sent again.
+    `probe` sends about so many rows, spread over the input, and no others.
     With `accept_input_changes` a changed or missing input file is no reason to stop: results that are there stay.
     """
 
@@ -58,6 +68,7 @@ class RunOptions:
     signals: bool = False
     again: Collection[Status] = ()
     accept_input_changes: bool = False
+    probe: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +98,21 @@ async def arun(
     Cancelled, it ends at once; the rows in flight are sent again by the next start.
     """
     options, stand_ins = options or RunOptions(), stand_ins or StandIns()
-    ready = make_ready(job, options.overrides)
+    ready = await _in_thread(partial(make_ready, job, options.overrides, discover_now))
     with open_store(ready.spec) as store:
         return await _start(ready, store, options, stand_ins)
 
 
 async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: StandIns) -> dict[str, Any]:
-    source = stand_ins.source
-    if source is None:
-        scanned = partial(ready.scan_input, store, fresh=options.fresh)
-        source = await _in_thread(scanned)
+    scan = partial(ready.scan_input, store, fresh=options.fresh)
+    before = await _in_thread(_manifest_of, store)
+    # Before the lock, so that a wrong input leaves no folder behind.
+    source = stand_ins.source if stand_ins.source is not None else await _in_thread(scan)
     await _in_thread(store.make)
     try:
         async with _held(store) as held:
+            if stand_ins.source is None and await _in_thread(_manifest_of, store) != before:
+                source = await _in_thread(scan)  # another run has come and gone, and has fixed the order of the files
             if options.fresh:
                 await anyio.to_thread.run_sync(store.move_aside)
                 await anyio.to_thread.run_sync(store.make)
@@ -111,16 +124,34 @@ async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: 
         raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
 
 
+def _manifest_of(store: Store) -> bytes | None:
+    return store.read(MANIFEST) if store.exists(MANIFEST) else None
+
+
 @asynccontextmanager
 async def _held(store: Store) -> AsyncIterator[Hold]:
-    """Hold the lock of an output; on a network that may mean to wait for one that is about to lapse."""
-    lock = store.hold()
-    held = await _in_thread(lock.__enter__)
+    """Hold the lock of an output; on a network that may mean to wait for one that is about to lapse.
+
+    Whoever is cancelled meanwhile leaves no lock behind: the thread that gets it gives it back.
+    """
+    lock, abandoned = store.hold(), Event()
+
+    def enter() -> Hold:
+        held = lock.__enter__()
+        if abandoned.is_set():
+            lock.__exit__(None, None, None)
+        return held
+
+    try:
+        held = await _in_thread(enter)
+    except BaseException:
+        abandoned.set()
+        raise
     try:
         yield held
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(lock.__exit__, None, None, None)
+            await anyio.to_thread.run_sync(lock.__exit__, *sys.exc_info())
 
 
 def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str]:
@@ -155,6 +186,8 @@ class _Run:
         self._held = held
         self._ending = ending
         self._options = options
+        self._spans: Sequence[Span] | None = None  # what a probe may send
+        self._forecast: dict[str, Any] | None = None  # of a probe before
         self._cpu_began_s = time.process_time()
         for warning in ground.ready.warnings:
             ground.tally.note_once(warning)
@@ -163,16 +196,23 @@ class _Run:
         new = not self._store.exists(MANIFEST)
         opening = partial(open_output, accept_changes=self._options.accept_input_changes)
         output = await anyio.to_thread.run_sync(opening, self._ground, self._store, self._options.again)
+        self._forecast = await anyio.to_thread.run_sync(earlier_forecast, self._store)
+        rows = self._ground.ready.rows_wanted(self._ground.source)
         tally, clock, spec = self._ground.tally, self._ground.clock, self._ground.ready.spec
+        known: KnownAnswers | None = None
         deliveries = open_deliveries(spec, self._store, output.target.run_id, clock, tally.note_once)
         try:
             if output.finished:
                 await in_step(deliveries, self._store)
                 return await anyio.to_thread.run_sync(self._end, output, None, deliveries, None)
             self._store.remove(SUCCESS)  # a part may have gone since it was written
-            opened = nullcontext(transport) if transport is not None else open_transport(self._ground.ready)
-            async with opened as carrier:
-                gate, pipeline = assemble(self._ground, output, carrier)
+            async with self._transports(transport) as transports:
+                known = await self._known_answers(output)
+                self._spans = probe_spans(output, rows, self._options.probe) if self._options.probe else None
+                gate, pipeline = assemble(self._ground, output, transports, known, self._spans)
+                if long := too_long(self._ground.ready, rows - output.totals.rows):
+                    tally.note_once(long)
+                    say(self._options.screen, f"batchrun: {long}")
                 watch = partial(self._watch, Progress(gate, output, tally, clock), gate)
                 work = Delivering(pipeline, gate, deliveries, clock, spec.limits.drain)
                 stopped = await run_locally(work, gate, clock, self._ending, watch)
@@ -182,8 +222,22 @@ class _Run:
                 self._store.remove(MANIFEST)
             raise
         finally:
+            if known is not None:
+                known.close()
             deliveries.close()
             output.close()
+
+    def _transports(self, stand_in: Transport | None) -> AbstractAsyncContextManager[Mapping[str, Transport]]:
+        if stand_in is None:
+            return open_transports(self._ground.ready)
+        return nullcontext({lane.access: stand_in for lane in self._ground.ready.lanes})
+
+    async def _known_answers(self, output: Output) -> KnownAnswers | None:
+        """Return what rows that ask the same are answered with, None where each is to be sent."""
+        ready = self._ground.ready
+        if not ready.spec.dedupe:
+            return None
+        return await _in_thread(known_answers, ready, self._ground.source, output)
 
     async def _watch(self, progress: Progress, gate: Gate) -> None:
         """Show progress, and end the run when its output is another run's: this machine may have slept."""
@@ -197,32 +251,62 @@ class _Run:
         self, output: Output, gate: Gate | None, deliveries: Deliveries, stopped: BatchrunError | None
     ) -> dict[str, Any]:
         """Write the summary, the last status, and _SUCCESS last of all where it is due."""
-        ground, store = self._ground, self._store
-        lags = deliveries.lags()
-        verdict = _verdict(ground.ready, output, stopped, lags)
-        try:
-            self._held.renew()
-        except LockedError as error:
-            verdict = Verdict(error.exit_code, str(error))
-        ours = self._held.lost is None
-        if ours and verdict.exit_code != 0:
-            store.remove(SUCCESS)
-        ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
-        pools = gate.admissions.router.pools.values() if gate is not None else ()
-        if gate is not None and (shared := gate.admissions.sharing.note()):
-            ground.tally.note_once(shared)
-        summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
+        ready, lags = self._ground.ready, deliveries.lags()
+        verdict, probed = run_verdict(ready, output, stopped, lags), None
+        if self._spans is not None:
+            probed = probe_record(ready, output, ready.rows_wanted(self._ground.source), self._spans)
+            if not output.finished and stopped is None:
+                verdict = probe_verdict(ready, probed)
+        verdict = self._proved(verdict)
+        summary = self._summary(verdict, output, gate, probed)
         if lags:
             summary["sinks"] = [lag.record() for lag in lags]
-        if not ours:
-            return summary
+        if self._held.lost is None:  # else these are another run's files
+            self._leave(summary, verdict, output, gate)
+        return summary
+
+    def _proved(self, verdict: Verdict) -> Verdict:
+        """Return the verdict, or that the output is another run's by now."""
+        try:
+            self._held.renew()
+        except (LockedError, StorageError) as error:
+            if isinstance(error, LockedError) or verdict.exit_code == 0:
+                return Verdict(error.exit_code, str(error))
+        return verdict
+
+    def _summary(
+        self, verdict: Verdict, output: Output, gate: Gate | None, probed: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        ground = self._ground
+        ground.tally.end(ground.clock.now_s(), cpu_s=time.process_time() - self._cpu_began_s)
+        if gate is not None and (shared := gate.admissions.sharing.note()):
+            ground.tally.note_once(shared)
+        pools = gate.admissions.router.pools.values() if gate is not None else ()
+        summary = run_summary(verdict, output, ground.tally, pools, _allowed(ground.ready, gate))
+        forecast = self._forecast
+        if probed is not None:
+            summary["probe"] = probed
+            if probed["forecast"] is not None and not output.finished:
+                of_rows = probed["rows_left"] + output.totals.rows
+                forecast = {"rows": probed["rows"], "of_rows": of_rows, **probed["forecast"]}
+        summary["forecast"] = forecast
+        if output.finished and gate is not None:
+            summary["plan"] = hindsight(ground.ready, ground.source, output.totals, forecast)
+        return summary
+
+    def _leave(self, summary: Mapping[str, Any], verdict: Verdict, output: Output, gate: Gate | None) -> None:
+        """Write what the run leaves behind."""
+        store, succeeded = self._store, output.finished and verdict.exit_code == 0
+        if not succeeded:
+            store.remove(SUCCESS)
         if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
             self._write_summary(summary, verdict)
-        progress = Progress(gate, output, ground.tally, ground.clock)
+        progress = Progress(gate, output, self._ground.tally, self._ground.clock)
         progress.write(progress.snapshot("finished" if output.finished else "stopped"))
-        if verdict.exit_code == 0:
+        if succeeded:
+            if store.exists(SUCCESS):
+                store.read(SUCCESS)  # what is replaced must be known: a late run's must not be
             store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
-        return summary
 
     def _write_summary(self, summary: Mapping[str, Any], verdict: Verdict) -> None:
         try:
@@ -236,21 +320,3 @@ def _allowed(ready: ReadyJob, gate: Gate | None) -> Allowed:
     learning = gate.admissions.budgets.max_tokens if gate is not None else None
     learnt = learning.learnt if learning is not None else None
     return Allowed(ready.longest_answer, ready.output_burndown, not ready.learns_max_tokens, learnt)
-
-
-def _verdict(ready: ReadyJob, output: Output, stopped: BatchrunError | None, lags: Sequence[Lag]) -> Verdict:
-    if not output.finished:
-        if stopped is not None:
-            return Verdict(stopped.exit_code, str(stopped))
-        limit, taken_on = ready.spec.limits.rows, output.ranges.rows
-        if limit is None:
-            return Verdict(4, "ranges without a part remain")
-        return Verdict(3, f"limits.rows = {limit} is reached; an earlier start took on {taken_on} rows: run without it")
-    if behind := [line for lag in lags if (line := lag.line())]:
-        why = str(stopped) if stopped is not None else "every row has its result"
-        return Verdict(3 if stopped is not None else 4, f"{why}; {'; '.join(behind)}")
-    rows, ok = output.totals.rows, output.totals.by_status.get("ok", 0)
-    most = ready.spec.limits.max_failed
-    if MaxFailed(most).allows(rows - ok, rows):
-        return Verdict(0, "finished")
-    return Verdict(1, f"finished, but {rows - ok} of {rows} rows are not ok, above limits.max_failed = {most:g}")

@@ -91,6 +91,11 @@ def extras_of(spec: JobSpec) -> Extras:
 
 def remarks(spec: JobSpec, card: Card, extras: Extras) -> Iterator[str]:
     """Yield what a plan should say: a tier that may not be had, schema fields without a type, bounds checked later."""
+    if spec.dedupe is True and spec.generation.temperature is None:
+        yield (
+            "dedupe = true, and generation.temperature is unset, which is 1.0 at Bedrock: equal requests would have "
+            'had answers that differ, and get one of them; set it to 0, or dedupe = "force" if that is meant'
+        )
     tier, tiers = spec.model.service_tier, card.facts.get("tiers", {})
     if tier is not None and tier not in tiers.get("supported", [tier]):
         yield f'model.service_tier = "{tier}": {card.name} has {", ".join(tiers["supported"])} by its card'

@@ -2,25 +2,29 @@
 
 import json
 import resource
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 
 import pyarrow as pa
 
-from batchrun.backlog import Backlog, Columns
+from batchrun.account.access import accesses
+from batchrun.backlog import Backlog, Columns, Span
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.doors import door_of
 from batchrun.bedrock.http import HttpTransport
 from batchrun.bedrock.sdk import SdkTransport
+from batchrun.bedrock.shut import ShutTransport
 from batchrun.bedrock.transport import Transport
 from batchrun.bedrock.wire import Wire
 from batchrun.caching import least_tokens
 from batchrun.clock import Clock
 from batchrun.copying import Copying
+from batchrun.dedupe import Dedupe
 from batchrun.dispatch import Dispatch
 from batchrun.emulator.config import EmulatorSpec
+from batchrun.errors import AccessError
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
@@ -40,6 +44,7 @@ from batchrun.runaway import MaxFailed, RunAway
 from batchrun.screen.caching import CacheTally
 from batchrun.screen.tally import Tally
 from batchrun.storage.again import refuse_unfinished, reopen_parts
+from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.parts import Target
@@ -102,7 +107,7 @@ def open_output(
     target = Target(store, schema, manifest.run_id, manifest.emulated, extras)
     ranges = Ranges(manifest.stretches, claim.rows_per_part)
     if again:
-        rows = reopen_parts(store, ranges, manifest.run_id, again)
+        rows = reopen_parts(store, ranges, manifest, again)
         ground.tally.note_once(f"{rows} rows are sent again: those that were {', '.join(sorted(again))}")
     output = Output(target, ranges, kept)
     for note in _found(store, output):
@@ -134,8 +139,17 @@ def _rows_before(store: Store, run_id: str) -> int:
         return 0
 
 
-def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate, Pipeline]:
-    """Return the gate and the pipeline of a run over `output`."""
+def assemble(
+    ground: Ground,
+    output: Output,
+    transports: Mapping[str, Transport],
+    known: KnownAnswers | None = None,
+    only: Sequence[Span] | None = None,
+) -> tuple[Gate, Pipeline]:
+    """Return the gate and the pipeline of a run over `output`; `transports` carry the calls of each access.
+
+    With `known` answers, equal requests are sent once. `only` are the spans of rows that are wanted, None for all.
+    """
     ready, clock, tally = ground.ready, ground.clock, ground.tally
     limits = ready.spec.limits
     columns = Columns(ready.renderer.columns, ready.kept)
@@ -143,7 +157,7 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
     def read(first_row: int, stop_row: int) -> Iterator[RowBatch]:
         return ground.source.read(columns.all, first_row, stop_row)
 
-    backlog = Backlog(read, columns, output, ready.rows_wanted(ground.source))
+    backlog = Backlog(read, columns, output, only if only is not None else [(0, ready.rows_wanted(ground.source))])
 
     def waiting_for(bound: Bound | None, now_s: float) -> None:
         idle = "input" if backlog.waiting else None
@@ -152,12 +166,14 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
     if ready.spec.cache.asked:
         tally.cache = CacheTally()
     gate = Gate(_admissions(ready, output, clock), clock, waiting_for)
+    dispatch = Dispatch(gate, transports, clock, output, tally, Random(0), _reading(ready))
+    dedupe = Dedupe(dispatch, known, gate, clock, tally) if known is not None else None
     stations = Stations(
         backlog=backlog,
         renderer=ready.renderer,
         requests=Requests(ready.sampling, ready.card.request_bytes),
         gate=gate,
-        dispatch=Dispatch(gate, transport, clock, output, tally, Random(0), _reading(ready)),
+        dispatch=dedupe or dispatch,
         output=output,
         tally=tally,
         runaway=RunAway(
@@ -170,28 +186,47 @@ def assemble(ground: Ground, output: Output, transport: Transport) -> tuple[Gate
         copying=Copying(output, clock, ready.spec.output.flush_s, gate.close, tally.note_once),
         clock=clock,
         drain_s=limits.drain,
+        dedupe=dedupe,
     )
     return gate, Pipeline(stations)
 
 
 @asynccontextmanager
-async def open_transport(ready: ReadyJob) -> AsyncIterator[Transport]:
-    """Open what carries the calls, and the emulator inside the run where the job asks for one."""
-    aws = ready.spec.aws
-    regions = {lane.source_region for lane in ready.lanes}
+async def open_transports(ready: ReadyJob) -> AsyncIterator[Mapping[str, Transport]]:
+    """Open what carries the calls of each access, and the emulator inside the run where the job asks for one.
+
+    Raises AccessError if there are no credentials for any of them; the lanes of one that has none close at once.
+    """
+    names = {lane.access for lane in ready.lanes}
+    regions = {(lane.access, lane.source_region) for lane in ready.lanes}
     largest = replace(ready.sampling, max_tokens=ready.longest_answer)
     connections = max(1, _connections(ready) // len(regions))
     wire = Wire(ready.spec.model.api, largest, connections, service=ready.service)
-    if aws.endpoint_url != EMULATOR:
-        async with _carrier(ready, Access(aws.profile, aws.role_arn, aws.endpoint_url), wire) as transport:
-            yield transport
+    transports: dict[str, Transport] = {}
+    shut: dict[str, AccessError] = {}
+    async with _endpoint(ready) as url, AsyncExitStack() as stack:
+        for name, access in accesses(ready.spec, url).items():
+            if name not in names:
+                continue
+            try:
+                transports[name] = await stack.enter_async_context(_carrier(ready, access, wire))
+            except AccessError as error:
+                shut[name] = error
+        if not transports:
+            raise next(iter(shut.values()))
+        yield transports | {name: ShutTransport(error) for name, error in shut.items()}
+
+
+@asynccontextmanager
+async def _endpoint(ready: ReadyJob) -> AsyncIterator[str | None]:
+    """Yield where calls go, None for AWS; an emulator that the job asks for runs meanwhile."""
+    if ready.spec.aws.endpoint_url != EMULATOR:
+        yield ready.spec.aws.endpoint_url
         return
     from batchrun.emulator.server import serve  # only a run on the emulator needs an HTTP server
 
     async with serve(ready.spec.emulator or EmulatorSpec(), card=ready.card) as emulator:
-        access = Access(endpoint_url=f"{emulator.url}/{{region}}")
-        async with _carrier(ready, access, wire) as transport:
-            yield transport
+        yield f"{emulator.url}/{{region}}"
 
 
 def _carrier(ready: ReadyJob, access: Access, wire: Wire) -> SdkTransport | HttpTransport:

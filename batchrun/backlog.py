@@ -12,6 +12,8 @@ from batchrun.cells import rows_of
 from batchrun.storage.output import MOST_OPEN_RANGES, Output
 from batchrun.storage.source import RowBatch
 
+Span = tuple[int, int]  # first row, stop row
+
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
@@ -41,13 +43,13 @@ class Backlog:
     """
 
     def __init__(
-        self, read: Callable[[int, int], Iterator[RowBatch]], columns: Columns, output: Output, stop_row: int
+        self, read: Callable[[int, int], Iterator[RowBatch]], columns: Columns, output: Output, spans: Sequence[Span]
     ) -> None:
-        """Take a function that reads input rows from a first to a stop row, and the row before which to end."""
+        """Take a function that reads input rows from a first to a stop row, and the spans of rows that are wanted."""
         self._read = read
         self._columns = columns
         self._output = output
-        self._stop_row = stop_row
+        self._spans = spans
         self._rows: deque[InputRow] = deque()
         self._taking = anyio.Lock(fast_acquire=True)
         self._send, self._receive = anyio.create_memory_object_stream[list[InputRow]](1)
@@ -65,10 +67,8 @@ class Backlog:
     async def read(self) -> None:
         """Read all rows that the output lacks, or until stopped."""
         with self._send:
-            for first_row, stop_row in self._output.spans_to_read():
-                if first_row >= self._stop_row:
-                    continue
-                batches = self._read(first_row, min(stop_row, self._stop_row))
+            for first_row, stop_row in self._wanted():
+                batches = self._read(first_row, stop_row)
                 while (batch := await anyio.to_thread.run_sync(next, batches, None)) is not None:
                     await self._pass(batch)
                     if self._stopped:
@@ -98,6 +98,12 @@ class Backlog:
     def range_closed(self) -> None:
         """Go on reading if the number of open ranges held it up."""
         self._range_closed.set()
+
+    def _wanted(self) -> Iterator[Span]:
+        for first_row, stop_row in self._output.spans_to_read():
+            for first, stop in self._spans:
+                if max(first, first_row) < min(stop, stop_row):
+                    yield max(first, first_row), min(stop, stop_row)
 
     async def _pass(self, batch: RowBatch) -> None:
         for first_row, piece in self._by_range(batch):

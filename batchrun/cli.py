@@ -98,15 +98,25 @@ def plan(
     sets: Set = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.", metavar="N")] = None,
     show: Annotated[int, typer.Option("--show", min=0, help="Show the first N rendered requests.", metavar="N")] = 0,
+    count: Annotated[
+        bool, typer.Option("--count/--no-count", help="Have Bedrock count a sample's tokens, which is free.")
+    ] = True,
+    probe: Annotated[
+        int,
+        typer.Option("--probe", min=0, metavar="N", help="Send N rows first, spread over the input; they are kept."),
+    ] = 0,
     as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress of a probe.")] = False,
 ) -> None:
-    """Show what a job would send, where, at what cost and in what time. Sends nothing."""
+    """Show what a job would send, where, at what cost and in what time. Sends nothing, unless --probe is given."""
     with _errors(as_json):
         from batchrun.planning import plan as plan_job
         from batchrun.screen.plan import plan_text
 
-        planned = plan_job(job, _overrides(sets, limit), show=show)
+        screen = None if quiet else sys.stderr
+        planned = plan_job(job, _overrides(sets, limit), show, count=count, probe=probe, screen=screen)
         _say(json.dumps(planned) if as_json else plan_text(planned))
+    raise typer.Exit(planned.get("exit_code", 0))
 
 
 @app.command()
@@ -137,6 +147,24 @@ def verify(
         said = "\n".join(wrong) or "verified: every row has its one result, every part is whole"
         _say(json.dumps({"exit_code": 1 if wrong else 0, "wrong": wrong}) if as_json else said)
     raise typer.Exit(1 if wrong else 0)
+
+
+DOCTOR_CODES = """
+Exit codes: 0 the lanes answer; 1 some do, and some never will as things are; 2 the job file is wrong; 3 none answers
+just now, try again later; 4 none answers, or there are no credentials.
+"""
+
+
+@app.command(epilog=DOCTOR_CODES)
+def doctor(job: Job, sets: Set = None, as_json: Json = False) -> None:
+    """Examine credentials, profiles and quotas, send one tiny call on each lane, and say what to do. Costs a little."""
+    with _errors(as_json):
+        from batchrun.account.doctor import doctor as examine
+        from batchrun.screen.doctor import doctor_text
+
+        told = examine(job, _overrides(sets))
+        _say(json.dumps(told) if as_json else doctor_text(told))
+    raise typer.Exit(told["exit_code"])
 
 
 @app.command()
@@ -210,18 +238,6 @@ def init(
 
         write_template(target)
         _say(f"wrote {target}; edit it, then: batchrun plan {target}")
-
-
-def _to_come(name: str, when: str) -> None:
-    """Refuse a command of the design by name, as the job file refuses keys."""
-
-    @app.command(name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    def refuse() -> None:
-        with _errors(as_json=False):
-            raise JobError(f"batchrun {name} is not built yet{when}")
-
-
-_to_come("doctor", " (issue «The whole model card»)")
 
 
 @app.callback(invoke_without_command=True)

@@ -80,7 +80,9 @@ async def _deliver(spec: JobSpec, store: Store, run_id: str) -> tuple[list[Lag],
 def _mark(store: Store, manifest: Manifest, most: MaxFailed) -> None:
     """Write _SUCCESS if every range has its part and few enough rows are not ok."""
     ranges = Ranges(manifest.stretches, manifest.identity["output.rows_per_part"])
-    if store.exists(SUCCESS) or not {of.part_name for of in ranges} <= store.names(DATA).keys():
+    store.adopt(manifest.run_id)
+    whole = {of.part_name for of in ranges} <= store.names(DATA).keys()
+    if store.exists(SUCCESS) or not whole or store.logs():  # a log may be of rows that are sent again
         return
     totals = [read_facts(store, of.part).totals for of in ranges]
     rows, ok = (sum(counts) for counts in ([one.rows for one in totals], [_ok(one.by_status) for one in totals]))

@@ -49,7 +49,7 @@ class Delivering:
                 if stopped is None:
                     self._deliveries.finish()
                 else:
-                    self._deliveries.stop()
+                    self._gate.close(stopped)  # where nothing has closed it yet: deliveries end as after a signal
             side.cancel_scope.cancel()
         return stopped if stopped is not None else self._gate.closed_by  # a deadline may come after the rows
 

@@ -1,5 +1,6 @@
 """One row's way to its outcome: admitted, sent, settled, and again until there is an answer or no point in more."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 from typing import Protocol
@@ -44,23 +45,24 @@ class Dispatch:
     def __init__(
         self,
         gate: Gate,
-        transport: Transport,
+        transports: Mapping[str, Transport],
         clock: Clock,
         journal: Journal,
         tally: Tally,
         chance: Random,
         reading: Reading = PLAIN,
     ) -> None:
+        """Take the gate, what carries the calls of each access, and where is noted what happens."""
         self._reading = reading
         self._gate = gate
         self._admissions = gate.admissions
         self._max_tokens = gate.admissions.budgets.max_tokens
-        self._transport = transport
+        self._transports = transports
         self._clock = clock
         self._journal = journal
         self._tally = tally
         self._chance = chance
-        self._renewal = Renewal(transport)
+        self._renewals = {access: Renewal(transport) for access, transport in transports.items()}
 
     async def first_attempt(self, trial: Trial) -> Outcome | None:
         """Send a row; None means that it failed and should be tried again after a back-off.
@@ -69,10 +71,11 @@ class Dispatch:
         """
         while True:
             admission = await self._gate.wait_until_admitted(trial)
-            generation = self._renewal.generation
+            renewal = self._renewals[admission.lane.access]
+            generation = renewal.generation
             answer = await self._call(admission, trial)
             if isinstance(answer, Completion):
-                self._renewal.answered(generation, admission.lane.source_region)
+                renewal.answered(generation, admission.lane.source_region)
                 if not self._book_answer(admission, trial, answer):
                     continue  # at once, a cut one with more; its row number puts it first
                 self._gate.admit_ready()
@@ -113,7 +116,7 @@ class Dispatch:
             self._journal.sent(trial.request.row, admission.worst_usd)
             if self._max_tokens is not None:
                 self._max_tokens.sent(trial, admission.sent_at_s)
-            answer = await self._transport.send(lane.inference_id, lane.source_region, trial.request)
+            answer = await self._transports[lane.access].send(lane.inference_id, lane.source_region, trial.request)
             return answer if isinstance(answer, Completion) else _told(answer, trial.request.prompt)
         except anyio.get_cancelled_exc_class():
             self._admissions.abandoned(admission, self._clock.now_s())
@@ -176,6 +179,8 @@ class Dispatch:
     def _book_fault(self, admission: Admission, trial: Trial, fault: Fault) -> Next:
         following = self._admissions.faulted(admission, trial, fault, self._clock.now_s())
         self._tally.faulted(admission.lane, fault)
+        if fault.action is Action.RUN and following is Next.ELSEWHERE:
+            self._note_lost(admission.lane, f"{fault.code}: {fault.message}")
         if self._max_tokens is not None:
             self._max_tokens.faulted(trial)
         try:
@@ -188,13 +193,27 @@ class Dispatch:
     async def _renew(self, generation: int, lane: Lane, fault: Fault) -> Next:
         region = lane.source_region if fault.action is Action.REGION else None
         try:
-            renewed = await self._renewal.renew(generation, region)
+            renewed = await self._renewals[lane.access].renew(generation, region)
         except BatchrunError as error:
-            raise self._ended(error) from error
+            if self._lost_access(lane, str(error)) is Next.STOP:
+                raise self._ended(error) from error
+            return Next.ELSEWHERE
         if renewed:
             self._tally.note_once(f"credentials read again after {fault.code}")
             return Next.ELSEWHERE
-        return Next.STOP if region is None else self._admissions.lost(region, fault)
+        if region is None:
+            return self._lost_access(lane, f"{fault.code}: {fault.message}")
+        return self._admissions.lost(lane, fault)
+
+    def _lost_access(self, lane: Lane, why: str) -> Next:
+        following = self._admissions.lost_access(lane, why)
+        if following is Next.ELSEWHERE:
+            self._note_lost(lane, why)
+        return following
+
+    def _note_lost(self, lane: Lane, why: str) -> None:
+        whose = lane.access or "the job's own credentials"
+        self._tally.note_once(f"the lanes of {whose} are closed, the others go on: {without_credentials(why)}")
 
     def _ended(self, error: OSError | BatchrunError) -> GateClosedError:
         """Close the gate for an error that no row can get past; return what its row leaves with."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from batchrun.lanes.lengths import Lengths
@@ -36,6 +37,11 @@ class Answers:
             lengths,
             MaxTokens(ready.longest_answer, ready.output_burndown, ready.largest_quota, lengths).learnt,
         )
+
+    @property
+    def mean(self) -> float | None:
+        """Return the mean length of the earlier answers [tokens], None without any."""
+        return fmean(self.lengths) if self.lengths else None
 
     def record(self, input_per_row: float) -> dict[str, Any]:
         """Return what a plan says of max_tokens; a call holds `input_per_row` tokens besides."""

@@ -9,7 +9,8 @@ from anyio.abc import TaskGroup
 from batchrun.backlog import Backlog, InputRow
 from batchrun.clock import Clock
 from batchrun.copying import Copying
-from batchrun.dispatch import Dispatch, unrendered
+from batchrun.dedupe import Dedupe, Sender
+from batchrun.dispatch import unrendered
 from batchrun.errors import BatchrunError, LockedError, RunStopped, StorageError
 from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
@@ -37,7 +38,7 @@ class Stations:
     renderer: Renderer
     requests: Requests
     gate: Gate
-    dispatch: Dispatch
+    dispatch: Sender
     output: Output
     tally: Tally
     runaway: RunAway
@@ -45,6 +46,7 @@ class Stations:
     copying: Copying
     clock: Clock
     drain_s: float
+    dedupe: Dedupe | None = None  # then it is the dispatch too
 
 
 class Pipeline:
@@ -188,9 +190,13 @@ class Pipeline:
     def _record(self, outcome: Outcome) -> None:
         try:
             self._at.output.record(outcome)
+            if self._at.dedupe is not None:
+                self._at.dedupe.recorded(outcome)
         except OSError as error:
             self._at.gate.close(StorageError(f"the write-ahead log cannot be written: {error}"))
             return
+        except StorageError as error:
+            self._at.gate.close(error)
         self._at.tally.recorded(outcome)
         reason = self._at.runaway.judge(outcome, self._at.output.not_ok, self._at.clock.now_s())
         if reason is not None:
@@ -199,6 +205,8 @@ class Pipeline:
     async def _write_parts(self) -> None:
         async for of in self._to_write:
             try:
+                if self._at.dedupe is not None:
+                    self._at.dedupe.range_is_whole(of)
                 await anyio.to_thread.run_sync(self._at.output.write_part, of)
             except (OSError, StorageError) as error:
                 self._at.gate.close(StorageError(f"{of.part_name} cannot be written: {error}"))

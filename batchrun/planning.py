@@ -1,54 +1,66 @@
-"""plan: what a job would send, where, at what cost and in what time, worked out without a call."""
+"""plan: what a job would send, where, at what cost and in what time; all that it asks of AWS is to count tokens."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from typing import Any, TextIO
 
+from batchrun.account.now import discover_now
+from batchrun.api import RunOptions, run
 from batchrun.bedrock.body import converse_arguments, messages_body
-from batchrun.cells import rows_of
+from batchrun.estimates import LONG_DAYS, MINUTES_A_DAY, Estimates, Row, long_time
 from batchrun.expected import Answers
 from batchrun.expected_cache import cache_warnings, expected_cache
 from batchrun.jobspec import JobSpec
-from batchrun.lanes.budget import dollars
-from batchrun.lanes.pool import Quota
 from batchrun.readyjob import ReadyJob, make_ready
-from batchrun.records import Request, Usage
-from batchrun.render import RowError
-from batchrun.requesting import Requests
+from batchrun.records import Request
+from batchrun.sample import Sample, requests_of, take_sample
 from batchrun.screen.lanes import lane_record
 from batchrun.storage.opening import open_store
 from batchrun.storage.schema import result_schema
 from batchrun.storage.source import Source, duplicate_ids
 from batchrun.storage.store import Store
 
-SAMPLE_ROWS = 500  # rendered to estimate tokens: evenly spread stretches of the input
-STRETCHES = 10
-MINUTES_A_DAY = 1_440
 
-
-def plan(job: Path | str | JobSpec, overrides: Sequence[str] = (), show: int = 0) -> dict[str, Any]:
+def plan(
+    job: Path | str | JobSpec,
+    overrides: Sequence[str] = (),
+    show: int = 0,
+    *,
+    count: bool = True,
+    probe: int = 0,
+    screen: TextIO | None = None,
+) -> dict[str, Any]:
     """Return what `batchrun plan --json` prints: estimates of tokens, dollars and time, and what they rest on.
 
-    Raises JobError or InputError as a run would.
+    With `count`, Bedrock counts the input of a sample, which is free; otherwise nobody is called. `probe` sends so many
+    rows first, spread over the input, whose answers are kept as results; `screen` shows their progress.
+    Raises JobError or InputError as a run would, with `probe` all that a run raises.
     """
-    ready = make_ready(job, overrides)
+    probed = run(job, RunOptions(overrides, probe=probe, screen=screen)) if probe else None
+    ready = make_ready(job, overrides, discover_now)
     with open_store(ready.spec) as store:
-        return _plan(ready, store, show)
+        planned = _plan(ready, store, show, count=count)
+    return planned if probed is None else {**planned, **_probe(probed)}
 
 
-def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
+def _probe(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a probe adds to a plan: how it ended as a run ends, and what it found."""
+    return {name: summary.get(name) for name in ("exit_code", "reason", "probe")}
+
+
+def _plan(ready: ReadyJob, store: Store, show: int, *, count: bool) -> dict[str, Any]:
     source = ready.scan_input(store)
     kept = [source.schema.field(name) for name in ready.kept if name in source.schema.names]
     result_schema(kept, ready.extras.fields)
     rows = ready.rows_wanted(source)
-    sample = _sample(ready, source, rows)
+    sample = take_sample(ready, source, rows, count=count)
     answers = Answers.expected(ready, store)
     cache = expected_cache(ready, sample.requests, rows)
-    charged = cache["charged_tokens_per_row"] if cache is not None else sample.input_per_row
+    charged = cache["charged_tokens_per_row"] if cache is not None else None
+    row = Row(sample.input_per_row, answers.mean, charged_input=charged)
+    estimates = Estimates(ready, round(rows * sample.sendable), row)
     return {
         "job": ready.spec.name,
         "rows": rows,
@@ -58,16 +70,44 @@ def _plan(ready: ReadyJob, store: Store, show: int) -> dict[str, Any]:
             {"scope": one.scope, "source_region": one.source_region, "why": one.why} for one in ready.refused
         ],
         "quotas": _quotas(ready),
-        **_estimates(ready, sample, round(rows * sample.sendable), answers.first, charged),
+        "discovery": ready.found.nothing_read if ready.found is not None else None,
+        "tokens": _tokens(ready, sample, estimates, answers.first),
+        "usd": estimates.usd(),
+        "prices_date": str(ready.spec.prices.date) if ready.spec.prices is not None else ready.card.prices_date,
+        "minutes": estimates.minutes(),
+        "bound_by": estimates.bound_by(),
+        "expected": estimates.expected(f"{len(answers.lengths):,} earlier answers"),
         "cache": cache,
         "max_tokens": answers.record(sample.input_per_row),
+        "dedupe": ready.spec.dedupe,
         "warnings": [
             *ready.warnings,
             *_warnings(ready, source, sample),
             *cache_warnings(ready, sample.requests),
+            *_long(estimates),
         ],
-        "requests": [_shown(ready, request) for request in islice(_requests(ready, source, 0, rows), show)],
+        "requests": [_shown(ready, request) for request in islice(requests_of(ready, source, 0, rows), show)],
     }
+
+
+def _tokens(ready: ReadyJob, sample: Sample, estimates: Estimates, held: int) -> dict[str, Any]:
+    """Return tokens; `held` is the max_tokens of a first call: where it is learnt, less than the longest answer."""
+    return {
+        "input": round(sample.input_per_row * estimates.rows),
+        "input_per_row": round(sample.input_per_row, 1),
+        "output_at_most": ready.longest_answer * estimates.rows,
+        "hold_per_row": round(sample.input_per_row + held, 1),
+        "sampled_rows": sample.rows,
+        "counted_rows": sample.counted,
+        "estimated_because": sample.why_estimated,
+    }
+
+
+def _long(estimates: Estimates) -> Iterator[str]:
+    """Yield a word on a job that takes longer than anybody would wait."""
+    minutes = (estimates.expected("") or {}).get("minutes") or estimates.minutes()["at_least"] or 0.0
+    if minutes >= LONG_DAYS * MINUTES_A_DAY:
+        yield long_time(minutes / MINUTES_A_DAY, estimates.bound_by(), estimates.ready.quotas)
 
 
 def _shown(ready: ReadyJob, request: Request) -> Any:
@@ -93,57 +133,6 @@ def _showable(value: Any) -> Any:
     return [_showable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    requests: Sequence[Request]
-    unsendable: int
-    example: str | None
-
-    @property
-    def sendable(self) -> float:
-        """Return the share of the sampled rows that become requests."""
-        rows = len(self.requests) + self.unsendable
-        return len(self.requests) / rows if rows else 1.0
-
-    @property
-    def input_per_row(self) -> float:
-        """Return the mean estimate of a request's input [tokens]."""
-        return fmean(request.input_tokens for request in self.requests) if self.requests else 0.0
-
-
-def _sample(ready: ReadyJob, source: Source, rows: int) -> _Sample:
-    """Render rows from evenly spread stretches: the head of a dataset is seldom like the rest."""
-    requests: list[Request] = []
-    errors: list[str] = []
-    each = max(1, SAMPLE_ROWS // STRETCHES)
-    firsts = range(0, rows, max(each, rows // STRETCHES)) if rows else ()
-    for first_row in firsts:
-        for made in _rendered(ready, source, first_row, min(first_row + each, rows)):
-            if isinstance(made, Request):
-                requests.append(made)
-            else:
-                errors.append(made)
-    return _Sample(requests, len(errors), errors[0] if errors else None)
-
-
-def _requests(ready: ReadyJob, source: Source, first_row: int, stop_row: int) -> Iterator[Request]:
-    made = _rendered(ready, source, first_row, stop_row)
-    return (request for request in made if isinstance(request, Request))
-
-
-def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) -> Iterator[Request | str]:
-    """Yield each row's request, or why it has none."""
-    requests = Requests(ready.sampling, ready.card.request_bytes)
-    for batch in source.read(ready.renderer.columns, first_row, stop_row):
-        for row, cells in enumerate(rows_of(batch.batch), batch.first_row):
-            try:
-                if isinstance(cells, str):
-                    raise RowError(cells)
-                yield requests.request(row, ready.renderer.prompt(cells, ready.renderer.images(cells)))
-            except RowError as error:
-                yield f"row {row}: {error}"
-
-
 def _quotas(ready: ReadyJob) -> list[dict[str, Any]]:
     return [
         {
@@ -157,73 +146,15 @@ def _quotas(ready: ReadyJob) -> list[dict[str, Any]]:
     ]
 
 
-def _estimates(ready: ReadyJob, sample: _Sample, rows: int, held: int, charged: float) -> dict[str, Any]:
-    """Bound tokens, dollars and time: the input is estimated, the output lies between nothing and max_tokens.
-
-    `held` is the max_tokens of a first call: where it is learnt, less than the longest answer. `charged` is what quota
-    is charged for a row's input: less than all of it where prefixes are read from a cache.
-    """
-    mean_input = sample.input_per_row
-    max_tokens = ready.longest_answer
-    input_tokens, most_output = round(mean_input * rows), max_tokens * rows
-    classes = sorted({lane.price_class for lane in ready.lanes})
-    usd = {
-        name: {
-            "input": round(dollars(Usage(input=input_tokens), ready.prices[name]), 6),
-            "at_most": round(dollars(Usage(input=input_tokens, output=most_output), ready.prices[name]), 6),
-        }
-        for name in classes
-    }
-    return {
-        "tokens": {
-            "input": input_tokens,
-            "input_per_row": round(mean_input, 1),
-            "output_at_most": most_output,
-            "hold_per_row": round(mean_input + held, 1),
-            "sampled_rows": len(sample.requests) + sample.unsendable,
-        },
-        "usd": usd,
-        "prices_date": str(ready.spec.prices.date) if ready.spec.prices is not None else ready.card.prices_date,
-        "minutes": {
-            "at_least": _minutes(ready, rows, charged),
-            "at_most": _minutes(ready, rows, mean_input + ready.output_burndown * max_tokens),
-        },
-    }
-
-
-def _minutes(ready: ReadyJob, rows: int, charge: float) -> float | None:
-    """Return how long `rows` calls of `charge` quota tokens take at the quotas.
-
-    None if every pool is blocked, or if one has no number that is known.
-    """
-    open_quotas = [quota for quota in ready.quotas.values() if not quota.blocked]
-    if not rows or not charge:
-        return 0.0 if open_quotas else None
-    rates = [_rows_per_minute(quota, charge) for quota in open_quotas]
-    known = [rate for rate in rates if rate is not None]
-    return round(rows / sum(known), 2) if known and len(known) == len(rates) else None
-
-
-def _rows_per_minute(quota: Quota, charge: float) -> float | None:
-    """Return what the tightest of a pool's numbers lets through, the day's spread over its minutes; None if unknown."""
-    rates = [quota.requests_per_minute]
-    rates += [tokens and tokens / charge for tokens in (quota.tokens_per_minute, _over_a_day(quota.tokens_per_day))]
-    return min((rate for rate in rates if rate is not None), default=None)
-
-
-def _over_a_day(tokens_per_day: float | None) -> float | None:
-    return tokens_per_day and tokens_per_day / MINUTES_A_DAY
-
-
-def _warnings(ready: ReadyJob, source: Source, sample: _Sample) -> Iterator[str]:
+def _warnings(ready: ReadyJob, source: Source, sample: Sample) -> Iterator[str]:
     if ready.emulated:
         yield "aws.endpoint_url is set: the answers do not come from AWS, and the results say so"
     if sample.unsendable:
         total = sample.unsendable + len(sample.requests)
         yield f"{sample.unsendable} of {total} sampled rows cannot be sent, such as {sample.example}"
-    blocked = [name for name, quota in ready.quotas.items() if quota.blocked]
-    if blocked:
-        yield f"blocked by a quota of 0: {', '.join(blocked)}"
+    for name, quota in ready.quotas.items():
+        if quota.blocked:
+            yield f"blocked by a quota of 0: {name}: {quota.blocked_why}"
     largest = ready.largest_quota
     holds = [request.hold for request in sample.requests]
     if holds and max(holds) > largest:

@@ -1,11 +1,15 @@
 """A job made ready: card, lanes, quotas, prices, templates and input worked out, before any row is read."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from batchrun.account.facts import Found, QuotaValue
+from batchrun.account.remarks import account_remarks
 from batchrun.asking import extras_of, pictures_of, remarks, sampling_of, service_of, templates_of
 from batchrun.bedrock.body import Sampling
 from batchrun.bedrock.card import ANYWHERE, MANTLE, Card, Prices, load_card
@@ -17,6 +21,7 @@ from batchrun.jobspec import JobSpec, load_job
 from batchrun.jobspec.generation import AUTO
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.max_tokens import FIRST
+from batchrun.lanes.own import own_lanes
 from batchrun.lanes.pool import Quota
 from batchrun.render import Renderer
 from batchrun.storage.manifest import read_manifest
@@ -45,6 +50,7 @@ class ReadyJob:
     service: Service
     extras: Extras
     warnings: tuple[str, ...]
+    found: Found | None = None
 
     @property
     def kept(self) -> list[str]:
@@ -127,10 +133,13 @@ class ReadyJob:
             )
 
 
-def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> ReadyJob:
+def make_ready(
+    job: Path | str | JobSpec, overrides: Sequence[str] = (), discover: Callable[[JobSpec, Card], Found] | None = None
+) -> ReadyJob:
     """Work out a job, or the job of a path with `--set` arguments over it.
 
-    Raises JobError if the file, the card, a lane, a quota or a template is wrong.
+    `discover` reads what the account really has, once the lanes turned out to be right. Raises JobError if the file,
+    the card, a lane, a quota or a template is wrong.
     """
     spec = job if isinstance(job, JobSpec) else load_job(job, overrides)
     card = load_card(spec.model.card, spec.base)
@@ -144,12 +153,16 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         spec.routing.source_regions,
         spec.routing.residency,
         spec.quota.global_pool == "shared",
+        own_lanes(spec.routing.lane),
         mantle=spec.model.endpoint == MANTLE,
     )
-    lanes, refused = legal_lanes(card, routing)
+    legal_lanes(card, routing)
     if spec.emulator is not None:
         _check_emulator(spec, card)
-    quotas, warnings = _quotas(spec, card, lanes)
+    found = discover(spec, card) if discover is not None else None
+    lanes, refused = legal_lanes(card, routing, found)
+    quotas, warnings = _quotas(spec, card, lanes, found or Found())
+    warnings += account_remarks(card, lanes, found, datetime.now(UTC)) if found is not None else []
     first = FIRST + (generation.thinking_budget_tokens or 0)
     max_tokens = min(first, generation.longest) if auto else generation.longest
     extras = extras_of(spec)
@@ -168,6 +181,7 @@ def make_ready(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> Read
         service=service_of(spec),
         extras=extras,
         warnings=(*warnings, *remarks(spec, card, extras), *cached),
+        found=found,
     )
 
 
@@ -179,14 +193,17 @@ def _check_emulator(spec: JobSpec, card: Card) -> None:
         raise JobError(str(error)) from error
 
 
-def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quota], list[str]]:
-    """Return each pool's quota: its own key, then the job's, then the card's with a warning."""
+def _quotas(spec: JobSpec, card: Card, lanes: list[Lane], found: Found) -> tuple[dict[str, Quota], list[str]]:
+    """Return each pool's quota: its own key, then the job's, then Service Quotas, then the card's with a warning."""
+    by_pool: dict[str, list[Lane]] = {}
+    for lane in lanes:
+        by_pool.setdefault(lane.pool, []).append(lane)
     on_mantle = spec.model.endpoint == MANTLE
-    known = {name for name in card.pool_names() if name.endswith(f"/{MANTLE}") == on_mantle}
+    known = {name for name in card.pool_names() if name.endswith(f"/{MANTLE}") == on_mantle} | by_pool.keys()
     for name in spec.quota.pools:
         if name not in known:
             raise JobError(f"quota.pools.{name!r}: {card.name} has no such pool; it has {', '.join(sorted(known))}")
-    quotas = {name: _quota(spec, card, name) for name in sorted({lane.pool for lane in lanes})}
+    quotas = {name: _quota(spec, card, by_pool[name], found) for name in sorted(by_pool)}
     defaulted = [name for name, quota in quotas.items() if quota.sources["tokens_per_minute"].startswith(CARD_DEFAULT)]
     if not defaulted:
         return quotas, []
@@ -197,8 +214,9 @@ def _quotas(spec: JobSpec, card: Card, lanes: list[Lane]) -> tuple[dict[str, Quo
     ]
 
 
-def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
-    """Return what this job may use of a pool: its numbers, the minute's ones times quota.share."""
+def _quota(spec: JobSpec, card: Card, lanes: Sequence[Lane], found: Found) -> Quota:
+    """Return what this job may use of the pool of these lanes: its numbers, the minute's ones times quota.share."""
+    pool = lanes[0].pool
     own = spec.quota.pools.get(pool)
     numbers: dict[str, float | None] = {}
     sources = {}
@@ -207,6 +225,8 @@ def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
             numbers[key], sources[key] = getattr(own, key), f'job: quota.pools."{pool}".{key}'
         elif getattr(spec.quota, key) is not None:
             numbers[key], sources[key] = getattr(spec.quota, key), f"job: quota.{key}"
+        elif told := _told(found, lanes, key):
+            numbers[key], sources[key] = told.value, told.source
         elif key == "tokens_per_minute" and spec.model.endpoint != MANTLE:  # mantle's is in no document
             numbers[key], sources[key] = card.tokens_per_minute, CARD_DEFAULT
         else:
@@ -223,6 +243,13 @@ def _quota(spec: JobSpec, card: Card, pool: str) -> Quota:
         sources=sources,
         promised=share < 1,
     )
+
+
+def _told(found: Found, lanes: Sequence[Lane], key: str) -> QuotaValue | None:
+    """Return what Service Quotas say of a pool; the least, where several Regions share it and say different things."""
+    kind = re.split("[/:]", lanes[0].pool)[-1]
+    told = [found.quota(lane.access, lane.source_region, f"{kind}_{key}") for lane in lanes]
+    return min((one for one in told if one is not None), key=lambda one: one.value, default=None)
 
 
 def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -25,9 +26,12 @@ import pyarrow.parquet as pq
 
 from batchrun.api import run
 from batchrun.assembly import Ground, open_output
+from batchrun.bedrock.body import Sampling, digest_of, invoke_body
 from batchrun.jobspec import JobSpec
 from batchrun.readyjob import make_ready
+from batchrun.records import Message, Prompt, Request
 from batchrun.screen.tally import Tally
+from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.opening import open_store
 from batchrun.storage.parts import write_part
 from batchrun.storage.ranges import Range
@@ -49,6 +53,7 @@ quota.tokens_per_minute = 1_000_000_000
 output.path = "out"
 output.rows_per_part = {rows_per_part}
 """
+KINDS = ["log", "dedupe", "s3", "resume"]
 TARGET_LOG_US = 40.0
 TARGET_S3 = 1.10
 TARGET_RESUME_S = 5.0
@@ -57,7 +62,7 @@ TARGET_RESUME_S = 5.0
 def main() -> int:
     """Measure what was asked for; exit 1 if a target is missed."""
     reading = argparse.ArgumentParser(description=__doc__)
-    reading.add_argument("what", nargs="*", choices=["log", "s3", "resume", []], default=["log", "s3", "resume"])
+    reading.add_argument("what", nargs="*", choices=[*KINDS, []], default=KINDS)
     reading.add_argument("--rounds", type=int, default=3)
     reading.add_argument("--rows", type=int, default=1_000_000, help="rows of the job that is resumed")
     asked = reading.parse_args()
@@ -65,6 +70,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as base:
         if "log" in asked.what:
             met &= log_cost(Path(base), asked.rounds)
+        if "dedupe" in asked.what:
+            dedupe_cost(Path(base), asked.rounds)
         if "s3" in asked.what:
             met &= s3_cost(Path(base), asked.rounds)
         if "resume" in asked.what:
@@ -98,6 +105,36 @@ def log_cost(base: Path, rounds: int, rows: int = 100_000) -> bool:
     print(f"log: CPU per row [µs], {rows:,} rows, median of {rounds}: " + json.dumps(told))
     print(f"     fsync 1s against never: {told['1s'] / told['never']:.2f}; target ≤ {TARGET_LOG_US:g} µs with 1s")
     return told["1s"] <= TARGET_LOG_US
+
+
+def dedupe_cost(base: Path, rounds: int, rows: int = 100_000) -> None:
+    """Look each row up and keep its answer, as a run does whose rows all differ; then as one whose rows are known."""
+    costs: dict[str, list[float]] = {"digest": [], "unlike": [], "known": []}
+    prompt = Prompt("You answer with one word.", (Message("user", "x" * 1_000),))
+    body = invoke_body(prompt, Sampling(200))
+    for _ in range(rounds):
+        answers = KnownAnswers(base, "bench")
+        one = outcome(0, text=ANSWER)
+        asked = [blake2b(row.to_bytes(8, "big"), digest_size=16).digest() for row in range(rows)]
+        began_s = time.process_time()
+        for row in range(rows):
+            digest_of(Request(row, prompt, body, 300, 200))
+        costs["digest"].append((time.process_time() - began_s) / rows * 1e6)
+        began_s = time.process_time()
+        for row, digest in enumerate(asked):
+            assert answers.get(digest) is None
+            answers.put(digest, replace(one, row=row))
+        costs["unlike"].append((time.process_time() - began_s) / rows * 1e6)
+        began_s = time.process_time()
+        for digest in asked:
+            assert answers.get(digest) is not None
+        costs["known"].append((time.process_time() - began_s) / rows * 1e6)
+        answers.close()
+        size_bytes = sum(path.stat().st_size for path in base.glob("dedupe.sqlite*"))
+        answers.remove()
+    told = {what: round(median(seen), 1) for what, seen in costs.items()}
+    print(f"dedupe: CPU per row [µs], {rows:,} rows with answers of {len(ANSWER)} bytes: " + json.dumps(told))
+    print(f"        {size_bytes / rows:.0f} bytes a row on disk")
 
 
 def _sync_every_second(log: RangeLog, end: Event) -> None:

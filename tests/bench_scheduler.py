@@ -125,7 +125,7 @@ def _gate(folder: Path, load: str) -> tuple[Gate, Clock]:
     output = Folder(spec.output.path)
     output.make()
     transport = SimulatedTransport(EmulatorSpec(), ready.card, Load(1, seed=0))  # never asked
-    return assemble(ground, open_output(ground, output), transport)[0], clock
+    return assemble(ground, open_output(ground, output), {"": transport})[0], clock
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ import pytest
 
 import batchrun
 from batchrun.errors import JobError
+from batchrun.estimates import Estimates, Row
 from batchrun.planning import plan
-from batchrun.screen.plan import plan_text
+from batchrun.readyjob import make_ready
+from batchrun.screen.plan import duration, plan_text
 from tests.run.rehearsal import SIX_REGIONS, job, numbered, rehearse
 
 # 3,500 bytes at 3.5 bytes a token are 1,000 tokens, and a request has 8 besides: 1,008 a row.
@@ -20,7 +22,7 @@ TWO_LANES = {"scopes": ["us"], "source_regions": ["us-east-1", "us-west-2"]}
 
 def planned(folder: Path, prompts: Any = LONG, show: int = 0, **changes: Any) -> dict[str, Any]:
     """Plan a job of 200 output tokens a row, by default at 60,000 quota tokens a minute on one lane."""
-    return plan(job(folder, prompts, **changes), show=show)
+    return plan(job(folder, prompts, **changes), show=show, count=False)
 
 
 def warning(found: dict[str, Any], words: str) -> str | None:
@@ -157,7 +159,10 @@ def test_a_blocked_pool_adds_nothing(tmp_path):
     found = planned(tmp_path, routing=TWO_LANES, quota={"pools": {"us-west-2/geo": {"tokens_per_minute": 0}}})
 
     assert found["minutes"]["at_least"] == 1.68
-    assert warning(found, "blocked by a quota of 0") == "blocked by a quota of 0: us-west-2/geo"
+    assert warning(found, "blocked by a quota of 0") == (
+        "blocked by a quota of 0: us-west-2/geo: its quota is 0: tokens_per_minute "
+        '(job: quota.pools."us-west-2/geo".tokens_per_minute)'
+    )
 
 
 def test_with_every_pool_blocked_a_job_takes_for_ever(tmp_path):
@@ -374,7 +379,7 @@ def test_a_plan_over_an_output_leaves_every_byte_of_it(tmp_path):
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(files)
 
 
-def test_a_plan_calls_nobody(tmp_path):
+def test_a_plan_that_is_not_to_count_calls_nobody(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         planned(tmp_path, aws={"endpoint_url": f"http://127.0.0.1:{listener.getsockname()[1]}"})
@@ -392,8 +397,17 @@ def test_the_page_of_a_plan_says_its_numbers(tmp_path):
     assert "rehearsal: 100 rows from 1 files; nothing is sent by a plan" in page
     assert "100,800 in together, at most 20,000 out" in page
     assert "geo: 0.1109 for the input, at most 0.2209 with every answer at max_tokens (prices of 2026-11-01)" in page
-    assert "time     1.7 minutes to 3.4 minutes at the quotas" in page
+    assert "time     1.7 minutes to 3.4 minutes at the quotas, bound by tokens_per_minute" in page
     assert "us from us-east-1" in page
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [(0.2, "12 s"), (1.68, "1.7 minutes"), (119, "119.0 minutes"), (2_016, "33.6 hours"), (4_016, "2.8 days"),
+     (500_000, "347 days"), (2_000_000, "3.8 years")],
+)  # fmt: skip
+def test_a_time_is_said_as_a_person_would(minutes, said):
+    assert duration(minutes) == said
 
 
 def test_long_jobs_are_told_in_hours_and_days(tmp_path):
@@ -401,3 +415,46 @@ def test_long_jobs_are_told_in_hours_and_days(tmp_path):
     assert "time     33.6 hours to 2.8 days at the quotas" in plan_text(
         planned(tmp_path, quota={"tokens_per_minute": 50})
     )
+
+
+def test_two_requests_a_minute_over_a_million_rows_are_347_days(tmp_path):
+    table = pa.table({"text": pa.repeat("x", 1_000_000)})
+    found = planned(tmp_path, table, quota={"requests_per_minute": 2})  # 1,000,000 / 2 / 1,440
+
+    assert "time     347 days at the quotas, bound by requests_per_minute" in plan_text(found)
+    told = str(warning(found, "the job takes 347 days with requests_per_minute = 2 in all pools"))
+    assert "ask for more in the AWS console (Service Quotas)" in told
+
+
+# What is likely
+
+
+def test_without_an_answer_nothing_is_said_to_be_likely(tmp_path):
+    found = planned(tmp_path)
+
+    assert found["expected"] is None
+    assert "likely" not in plan_text(found)
+
+
+def test_earlier_answers_say_what_is_likely(tmp_path):
+    prompts = [f"{number}{'x' * 3_499} [[output_tokens=60]]" for number in range(10)]
+    rehearse(job(tmp_path, prompts, limits={"rows": 5}))
+    found = planned(tmp_path, prompts)
+    expected, per_row = found["expected"], found["tokens"]["input_per_row"]
+
+    assert (expected["output_tokens"], expected["from"]) == (600, "5 earlier answers")
+    assert expected["usd"] == pytest.approx(10 * (per_row * 1.1 + 60 * 5.5) / 1e6, rel=1e-3)
+    assert expected["minutes"] == pytest.approx(10 * (per_row + 5 * 60) / 60_000, abs=0.01)
+    assert "likely   600 tokens out (60 a row, by 5 earlier answers), $" in plan_text(found)
+
+
+def test_a_job_beyond_a_minute_of_the_cheaper_pools_is_shared_by_their_rates(tmp_path):
+    # The global pool allows three times what the geo pool does; a row is charged 1,008 and 5 × its output.
+    routing = {"scopes": ["us", "global"], "source_regions": ["us-east-1"]}
+    quota = {
+        "pools": {"us-east-1/global": {"tokens_per_minute": 30_000}, "us-east-1/geo": {"tokens_per_minute": 10_000}}
+    }
+    ready = make_ready(job(tmp_path, LONG, routing=routing, quota=quota))
+
+    assert Estimates(ready, 1_000, Row(1_008.0)).shares(1_008.0) == {"geo": 0.25, "global": 0.75}
+    assert Estimates(ready, 20, Row(1_008.0)).shares(1_008.0) == {"global": 1.0}  # 30,000 / 1,008 fit into a minute

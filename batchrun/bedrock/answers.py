@@ -17,7 +17,7 @@ class MalformedAnswerError(Exception):
 
 
 def read_invoke_answer(body: bytes) -> Completion:
-    """Read InvokeModel's answer.
+    """Read the answer of InvokeModel, or of the Messages API, whose shape is the same.
 
     Raises MalformedAnswerError unless it holds content blocks, a stop reason and the usage.
     """

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from batchrun.bedrock.blocks import converse_block
@@ -74,6 +75,15 @@ def resized(request: Request, max_tokens: int) -> Request:
     """Return a request with another max_tokens, and nothing else of it made anew."""
     rest = request.body[len(_BEFORE_MAX_TOKENS) + len(str(request.max_tokens)) :]
     return replace(request, body=b"%b%d%b" % (_BEFORE_MAX_TOKENS, max_tokens, rest), max_tokens=max_tokens)
+
+
+def digest_of(request: Request) -> bytes:
+    """Return 16 bytes that are the same for the same request, whatever max_tokens was learnt for it so far.
+
+    How long an answer may be at most is the same for all rows of an output.
+    """
+    rest = request.body[len(_BEFORE_MAX_TOKENS) + len(str(request.max_tokens)) :]
+    return blake2b(rest, digest_size=16).digest()
 
 
 def converse_arguments(prompt: Prompt, sampling: Sampling) -> dict[str, Any]:

@@ -23,12 +23,14 @@ STS_REGION = "us-east-1"  # where the environment names none; a Region's own STS
 class Access:
     """How calls reach Bedrock: None leaves each to the SDK's own chain.
 
-    `endpoint_url` may hold {region}.
+    `endpoint_url` may hold {region}. With `keys_only` a Bedrock API key of the environment counts for nothing: it is
+    another account's, and the SDK would take it before the profile's own keys.
     """
 
     profile: str | None = None
     role_arn: str | None = None
     endpoint_url: str | None = None
+    keys_only: bool = False
 
     def endpoint_at(self, source_region: str) -> str | None:
         """Return the endpoint of one's own for a source Region, if there is one."""
@@ -59,7 +61,8 @@ async def new_core(access: Access) -> AioSession:
         check_endpoints(core)
         if access.role_arn:
             core.get_component("credential_provider").insert_before("env", _AssumedRole(core, access.role_arn))
-        if access.endpoint_url is None and not os.environ.get(BEARER_KEY):
+        has_key = bool(os.environ.get(BEARER_KEY)) and not access.keys_only
+        if access.endpoint_url is None and not has_key:
             await _require_credentials(core)
     except sdk_errors.ProfileNotFound as error:
         raise AccessError(f"aws.profile: {error}; `aws configure list-profiles` names those there are") from error

@@ -32,8 +32,8 @@ class Door:
         return self.host.replace("{region}", source_region)
 
     def asking(self, headers: Mapping[str, str]) -> "Door":
-        """Return the same door for calls that have further headers."""
-        return replace(self, headers={**self.headers, **headers})
+        """Return the same door for calls that have further headers; what is signed has names in lower case."""
+        return replace(self, headers={**self.headers, **{name.lower(): value for name, value in headers.items()}})
 
     def path_to(self, inference_id: str) -> str:
         """Return the path that calls an inference ID or its ARN, quoted as the SDK does: also colons and slashes."""

@@ -91,6 +91,6 @@ class HttpTransport:
             yield Caller(session, place, authorization)
 
     async def _authorization(self, core: AioSession, source_region: str) -> Authorization:
-        if bearer_key := os.environ.get(BEARER_KEY):
+        if (bearer_key := os.environ.get(BEARER_KEY)) and not self._access.keys_only:
             return BearerKey(bearer_key)
         return Signature(Signer(source_region, self._door.service), await signing_keys(core, self._access))

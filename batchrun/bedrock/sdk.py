@@ -41,6 +41,7 @@ class SdkTransport:
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=read_timeout_s(wire.sampling.max_tokens),
             http_session_cls=LivelySession,
+            signature_version="v4" if access.keys_only else None,
             user_agent=USER_AGENT,  # given whole: the SDK would put its own together anew for every call
             disable_request_compression=True,
             request_checksum_calculation="when_required",

@@ -38,8 +38,8 @@ class Signer:
     def signed(self, path: str, headers: Mapping[str, str], body: bytes, keys: Keys, at_s: float) -> dict[str, str]:
         """Return `headers` with those of a signature made at `at_s` [s since 1970].
 
-        `path` is quoted as it is sent, without empty or dot segments. `headers` have lower-case names and values
-        without runs of blanks, the host among them; all of them are signed.
+        `path` is quoted as it is sent, without empty or dot segments. `headers` have lower-case names, the host among
+        them; all of them are signed.
         """
         moment = _moment(int(at_s))
         signed = {**headers, "x-amz-date": moment}
@@ -47,7 +47,7 @@ class Signer:
             signed["x-amz-security-token"] = keys.token
         names = sorted(signed)
         named = ";".join(names)
-        lines = "".join([f"{name}:{signed[name]}\n" for name in names])
+        lines = "".join([f"{name}:{' '.join(signed[name].split())}\n" for name in names])
         canonical = f"POST\n{_quoted(path)}\n\n{lines}\n{named}\n{hashlib.sha256(body).hexdigest()}"
         scope = f"{moment[:8]}/{self._region}/{self._service}/aws4_request"
         to_sign = f"{ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -10,6 +10,19 @@ from batchrun.emulator.faults import FAULTS
 Share = Annotated[float, Field(ge=0, le=1)]
 Quota = Annotated[int, Field(ge=0, le=10**12)]
 EVERYWHERE = "*"  # an outage of every Region at once
+Operation = Literal[
+    "ListInferenceProfiles",
+    "GetInferenceProfile",
+    "ListFoundationModels",
+    "GetFoundationModel",
+    "ListServiceQuotas",
+    "ListAWSDefaultServiceQuotas",
+    "GetCallerIdentity",
+]
+AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+ProfileArn = Annotated[
+    str, Field(pattern=r"^arn:aws:bedrock:[a-z0-9-]+:[0-9]{12}:application-inference-profile/[a-z0-9]+$")
+]
 SHARED_POOL = "global"  # the name of the one global pool, where all source Regions share it
 
 
@@ -89,6 +102,15 @@ class EmulatorSpec(_Table):
     outages: tuple[Outage, ...] = ()
     cache_miss: Share = 0.0  # of calls that AWS would run in a destination where no cache entry is
     seed: int = Field(default=0, ge=0, lt=2**63)
+    # What the control plane tells; Service Quotas tells the quotas above.
+    control_latency_s: float = Field(default=0.0, ge=0, le=3600)
+    denied: tuple[Operation, ...] = ()  # operations of the control plane that are not permitted
+    lifecycle: Literal["ACTIVE", "LEGACY"] = "ACTIVE"
+    end_of_life: str | None = None  # a time such as 2027-01-01T00:00:00Z
+    quota_codes: bool = True  # false: quotas have other codes than the card's, and the same names
+    destinations: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # "us-east-1/us", where the card is wrong
+    profiles: dict[ProfileArn, str] = Field(default_factory=dict)  # application inference profiles: ARN = scope
+    accounts: dict[str, AccountId] = Field(default_factory=dict)  # access key ID = account with pools of its own
 
     @field_validator("faults")
     @classmethod
@@ -108,11 +130,18 @@ class EmulatorSpec(_Table):
 
     def pool_of(self, name: str) -> str:
         """Return the pool that `name`, a source Region and a kind, draws on: itself, or the account's global pool."""
-        return SHARED_POOL if self.global_pool == "shared" and name.endswith(f"/{SHARED_POOL}") else name
+        account, colon, _ = name.rpartition(":")
+        shared = self.global_pool == "shared" and name.endswith(f"/{SHARED_POOL}")
+        return account + colon + SHARED_POOL if shared else name
+
+    def pool_names(self, card: Card) -> list[str]:
+        """Name every pool: the card's, and those of further accounts as `ACCOUNT:us-east-1/geo`."""
+        further = [f"{account}:" for account in dict.fromkeys(self.accounts.values())]
+        return [prefix + name for prefix in ("", *further) for name in card.pool_names()]
 
     def check_pools(self, card: Card) -> None:
         """Raise ValueError if a pool, a tenant or an outage names what `card` does not have."""
-        names = list(dict.fromkeys(self.pool_of(name) for name in card.pool_names()))
+        names = list(dict.fromkeys(self.pool_of(name) for name in self.pool_names(card)))
         for key, named in (("pools", list(self.pools)), ("tenants", [tenant.pool for tenant in self.tenants])):
             for name in named:
                 if name not in names:
@@ -123,6 +152,9 @@ class EmulatorSpec(_Table):
         for outage in self.outages:
             if outage.region not in regions:
                 raise ValueError(f"emulator.outages: no source Region {outage.region!r} on the card {card.name}")
+        for arn, scope in self.profiles.items():
+            if scope not in card.scopes or arn.split(":")[3] not in card.scopes[scope].sources:
+                raise ValueError(f"emulator.profiles: {arn} = {scope!r}: the card {card.name} has no such lane to copy")
 
 
 def _known(kind: str) -> str:

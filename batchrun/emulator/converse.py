@@ -27,6 +27,8 @@ _FIELDS = frozenset(
         "outputConfig",
     ]
 )
+# What CountTokens takes of a Converse request; botocore's ConverseTokensRequest.
+COUNTED_FIELDS = frozenset(["messages", "system", "toolConfig", "additionalModelRequestFields"])
 _MODEL_FIELDS = frozenset(["thinking", "top_k"])  # of additionalModelRequestFields: the model's own
 _INFERENCE_FIELDS = frozenset(["maxTokens", "temperature", "topP", "stopSequences"])
 

@@ -57,6 +57,22 @@ _TABLE = (
     _aws("ValidationException", 400, "The model returned the following errors: emulated invalid request."),
     _aws("ServiceQuotaExceededException", 400, "Your request exceeds the service quota for your account."),
     _aws("AccessDeniedException", 403, "You don't have access to the model with the specified model ID."),
+    _aws(
+        "scp-denied",
+        403,
+        "User: arn:aws:iam::123456789012:user/emulated is not authorized to perform: bedrock:InvokeModel on resource: "
+        "arn:aws:bedrock:us-east-2::foundation-model/claude with an explicit deny in a service control policy",
+        error_type="AccessDeniedException",
+    ),
+    _aws(
+        "marketplace-pending",
+        403,
+        "Model access is denied due to IAM user or service role is not authorized to perform the required AWS "
+        "Marketplace actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to this "
+        "model. Your AWS Marketplace subscription for this model cannot be completed at this time. If you recently "
+        "fixed this issue, try again after 2 minutes.",
+        error_type="AccessDeniedException",
+    ),
     _aws("ResourceNotFoundException", 404, "The specified resource was not found."),
     _aws(
         "FTUFormNotFilled",

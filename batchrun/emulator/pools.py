@@ -94,7 +94,7 @@ def make_pools(spec: EmulatorSpec, card: Card) -> Mapping[str, Pool]:
     Raises ValueError if `spec` names a pool or a Region that the card does not have.
     """
     spec.check_pools(card)
-    owners = {name: spec.pool_of(name) for name in card.pool_names()}
+    owners = {name: spec.pool_of(name) for name in spec.pool_names(card)}
     pools = {owner: _pool(owner, spec, card) for owner in dict.fromkeys(owners.values())}
     return {name: pools[owner] for name, owner in owners.items()}
 

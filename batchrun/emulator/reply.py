@@ -29,6 +29,8 @@ _MESSAGES_ERRORS = {
     "InternalServerException": ("api_error", 500),
     "ValidationException": ("invalid_request_error", 400),
     "AccessDeniedException": ("permission_error", 403),
+    "scp-denied": ("permission_error", 403),
+    "marketplace-pending": ("permission_error", 403),
     "ResourceNotFoundException": ("not_found_error", 404),
     "FTUFormNotFilled": ("not_found_error", 404),
 }

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from batchrun.bedrock.card import Card
 from batchrun.emulator.config import EmulatorSpec
+from batchrun.emulator.control import Control, read_asked
 from batchrun.emulator.reply import Reply
 from batchrun.emulator.service import Bedrock, Call, Running
 
@@ -38,6 +39,7 @@ class Emulator:
 
     def __init__(self, bedrock: Bedrock, now_s: Callable[[], float]) -> None:
         self.bedrock = bedrock
+        self.control = Control(bedrock.spec, bedrock.card)
         self.url = ""
         self._now_s = now_s
         self._rtt_s = bedrock.spec.rtt_ms / 1000
@@ -53,9 +55,13 @@ class Emulator:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the response to one HTTP request, after the time it takes."""
+        body = await request.content.read()  # without aiohttp's limit of 1 MB: what is too large, Bedrock says
+        asked = read_asked(request.method, request.raw_path, request.headers, body)
+        if asked is not None:
+            await anyio.sleep(self.bedrock.spec.control_latency_s)
+            return self._response(self.control.answer(asked))
         if request.method != "POST":
             return self._tell(request)
-        body = await request.content.read()  # without aiohttp's limit of 1 MB: what is too large, Bedrock says
         outcome = self.bedrock.begin(Call(request.raw_path, request.headers, body), self._now_s())
         if isinstance(outcome, Running):
             if outcome.wait_s > 0:

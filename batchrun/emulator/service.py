@@ -11,15 +11,24 @@ from math import inf
 from typing import Any
 
 from batchrun.bedrock.card import Card, Prices, load_card
-from batchrun.emulator.address import Operation, call_region, for_mantle, read_path, resolve, resolve_mantle
+from batchrun.emulator.accounts import Accounts
+from batchrun.emulator.address import (
+    BAD_IDENTIFIER,
+    Operation,
+    call_region,
+    for_mantle,
+    read_path,
+    resolve,
+    resolve_mantle,
+)
 from batchrun.emulator.answer import Answer, blocked_answer, make_answer
 from batchrun.emulator.asked import Service, read_service
 from batchrun.emulator.books import Bill, Books
 from batchrun.emulator.caches import NO_USE, Caches, CacheUse
 from batchrun.emulator.chaos import Chaos
-from batchrun.emulator.checks import MALFORMED, check_invoke, check_messages, read_json
+from batchrun.emulator.checks import MALFORMED, check_invoke, check_messages, known_only, read_json
 from batchrun.emulator.config import EmulatorSpec
-from batchrun.emulator.converse import check_converse
+from batchrun.emulator.converse import COUNTED_FIELDS, check_converse
 from batchrun.emulator.directives import Directives, read_directives
 from batchrun.emulator.faults import FAULTS, Fault, RefusedError, invalid
 from batchrun.emulator.pools import Pool, Reservation, charge_tokens, make_pools
@@ -62,6 +71,7 @@ class Bedrock:
         self.card = card or load_card()
         self.pools = make_pools(spec, self.card)
         self.books = Books()
+        self.accounts = Accounts(spec)
         self._chaos = Chaos(spec)
         least_tokens = self.card.facts["caching"]["min_tokens_per_checkpoint"]
         self._caches = Caches(least_tokens, spec.cache_miss, spec.seed)
@@ -86,10 +96,13 @@ class Bedrock:
             model_id = path.model_id or str(fields.get("model"))
             if operation == "messages" and "anthropic-version" not in call.headers:
                 raise invalid("anthropic-version: header is required")
+            account = self.accounts.of(call.headers)
             if for_mantle(path, call.headers, model_id, self.card):
                 pool_name: str | None = resolve_mantle(model_id, region, self.card)
+                if "output_config" in fields:
+                    raise invalid("output_config: Extra inputs are not permitted")  # the card of mantle has none
             else:
-                pool_name = resolve(model_id, region, operation, self.card)
+                pool_name = resolve(self._copied(model_id, region, account), region, operation, self.card)
             if pool_name is None:
                 return self._count(fields)
             prompt = self._read_prompt(operation, fields)
@@ -97,7 +110,7 @@ class Bedrock:
         except RefusedError as refusal:
             self.books.refused[refusal.fault.kind] += 1
             return error_reply(refusal.fault, refusal.message, operation)
-        return self._enter(operation, prompt, service, pool_name, outage, now_s)
+        return self._enter(operation, prompt, service, self.accounts.pool(account, pool_name), outage, now_s)
 
     def finish(self, running: Running, now_s: float) -> Reply:
         """Settle a call whose time is over, and return its reply."""
@@ -165,6 +178,15 @@ class Bedrock:
         begins_at_s = inf if fails else now_s + min(wait_s, self.spec.latency_s)
         return self._caches.use(lane, prompt.checkpoints, now_s, begins_at_s)
 
+    def _copied(self, model_id: str, region: str, account: str) -> str:
+        """Return the inference ID that an application inference profile copies; any other ID as it is."""
+        scope = self.spec.profiles.get(model_id)
+        if scope is None:
+            return model_id
+        if model_id.split(":")[3:5] != [region, account]:
+            raise invalid(BAD_IDENTIFIER)
+        return self.card.scopes[scope].inference_id
+
     def _read_prompt(self, operation: Operation, fields: Mapping[str, Any], *, count_only: bool = False) -> Prompt:
         try:
             if operation == "converse":
@@ -181,10 +203,12 @@ class Bedrock:
         return prompt
 
     def _count(self, fields: Mapping[str, Any]) -> Reply:
+        known_only(fields, {"input"})
         wrapped = fields.get("input")
         if not isinstance(wrapped, dict) or len(wrapped) != 1:
             raise invalid(MALFORMED)
         if isinstance(wrapped.get("converse"), dict):
+            known_only(wrapped["converse"], COUNTED_FIELDS)
             prompt = self._read_prompt("converse", wrapped["converse"], count_only=True)
         else:
             prompt = self._read_prompt("invoke", _wrapped_body(wrapped, self.card), count_only=True)
@@ -209,8 +233,9 @@ def _price_class(pool: str, card: Card) -> str:
 
 def _wrapped_body(wrapped: Mapping[str, Any], card: Card) -> Mapping[str, Any]:
     try:
+        known_only(wrapped["invokeModel"], {"body"})
         return read_json(b64decode(wrapped["invokeModel"]["body"], validate=True), card)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise invalid(MALFORMED) from None
 
 

@@ -31,7 +31,7 @@ def emulator_spec(config: Path | None, options: Mapping[str, Any], faults: Seque
         return _File.model_validate({"emulator": table}).emulator
     except ValidationError as error:
         source = str(config or "emulate")
-        problems = problems_of(error, {"emulator": table}, list(keys_of(_File)), [])
+        problems = problems_of(error, {"emulator": table}, list(keys_of(_File)))
         raise JobError("\n".join(problem.line(source) for problem in problems)) from error
 
 

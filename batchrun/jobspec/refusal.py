@@ -52,12 +52,10 @@ class MisfitError(ValueError):
         self.key = key
 
 
-def problems_of(
-    error: ValidationError, raw: Mapping[str, Any], known: Sequence[Key], later: Sequence[str]
-) -> list[Problem]:
-    """Say in the user's words what pydantic found in `raw`; `later` are keys that are no mistake but to come."""
+def problems_of(error: ValidationError, raw: Mapping[str, Any], known: Sequence[Key]) -> list[Problem]:
+    """Say in the user's words what pydantic found in `raw`."""
     examples = {tuple(key.name.split(".")): key.example for key in known}
-    names = _with_tables([*examples, *(tuple(name.split(".")) for name in later)])
+    names = _with_tables([*examples])
     problems = []
     for detail in error.errors(include_url=False):
         path = _path(detail)

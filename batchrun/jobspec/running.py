@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo, field_validator
 
 from batchrun.jobspec.endpoint import checked_endpoint
 from batchrun.jobspec.values import (
@@ -14,6 +14,7 @@ from batchrun.jobspec.values import (
     Duration,
     LastingDuration,
     Name,
+    Region,
     Regions,
     Table,
     a_region,
@@ -26,9 +27,21 @@ ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", 
 
 SCOPES_EXAMPLE = 'scopes = ["us", "global"]'
 Scope = Literal["us", "eu", "au", "global"]
-Scopes = Annotated[
-    tuple[Scope, ...], AfterValidator(at_least_one), AfterValidator(each_once), BeforeValidator(as_tuple)
-]
+
+
+def some_lane(scopes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Refuse an empty list, except beside lanes of one's own."""
+    return scopes if info.data.get("lane") else at_least_one(scopes)
+
+
+Scopes = Annotated[tuple[Scope, ...], AfterValidator(some_lane), AfterValidator(each_once), BeforeValidator(as_tuple)]
+# Bedrock's own rule for inference profiles, system-defined (an ID or ARN) and the account's own (an ARN).
+PROFILE_ARN = re.compile(
+    r"arn:aws[a-z-]*:bedrock:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
+    r"(?P<kind>application-inference-profile|inference-profile)/(?P<id>[a-zA-Z0-9.:-]+)",
+    re.ASCII,
+)
+INFERENCE_ID = re.compile(r"[a-z]+\.[a-z0-9-]+\.[a-zA-Z0-9.:-]+", re.ASCII)
 PerTime = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
@@ -43,7 +56,7 @@ def a_residency(value: object) -> object:
 
 def a_pool_name(name: str) -> str:
     """Refuse what cannot be the name of a pool; which pools there are, the card knows."""
-    region, _, kind = name.partition("/")
+    region, _, kind = name.rpartition(":")[2].partition("/")  # before the colon: whose account, of lanes of one's own
     if not REGION.fullmatch(region) or kind not in ("geo", "global", "mantle"):
         raise ValueError('must be named source-Region/geo, /global or /mantle, such as "us-east-1/geo"')
     return name
@@ -69,12 +82,45 @@ def a_role_arn(arn: str) -> str:
     return arn
 
 
+def an_inference_id(written: str) -> str:
+    if not PROFILE_ARN.fullmatch(written) and not INFERENCE_ID.fullmatch(written):
+        raise ValueError(
+            "must be an inference ID such as us.anthropic.claude-…, or the ARN of an inference profile such as"
+            " arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
+        )
+    return written
+
+
+class OwnLane(Table):
+    """A lane that is not on the card: a profile of one's own, or another account's."""
+
+    id: Annotated[str, AfterValidator(an_inference_id)]
+    source_region: Annotated[Region | None, Field(validate_default=True)] = None
+    profile: Name | None = None
+    role_arn: Annotated[str, AfterValidator(a_role_arn)] | None = None
+    scope: Scope | None = None
+
+    @field_validator("source_region")
+    @classmethod
+    def _is_the_arns(cls, region: str | None, info: ValidationInfo) -> str | None:
+        arn = PROFILE_ARN.fullmatch(info.data.get("id", ""))
+        if arn is None and region is None and "id" in info.data:
+            raise ValueError("required, since the id names no Region")
+        if arn is not None and region not in (None, arn["region"]):
+            raise ValueError(f"must be the ARN's own Region, {arn['region']}")
+        return region if arn is None else arn["region"]
+
+
 class Routing(Table):
     """Where rows may be sent."""
 
+    lane: Annotated[tuple[OwnLane, ...], BeforeValidator(as_tuple)] = Field(
+        default=(), description="[[routing.lane]] tables: application inference profiles, lanes of other accounts"
+    )
     scopes: Scopes | None = Field(
         default=None,
-        description="inference IDs that may be used: us, eu, au, global; required, except on mantle, which has none",
+        description="inference IDs that may be used: us, eu, au, global; required, except on mantle, which has none, "
+        "and beside lanes of one's own",
         examples=[SCOPES_EXAMPLE],
     )
     source_regions: Regions | None = Field(
@@ -106,6 +152,7 @@ class Quota(PoolQuota):
     global_pool: Literal["per_region", "shared"] = Field(
         default="per_region", description='"shared": global is one pool for all source Regions'
     )
+    discover: bool = Field(default=True, description="read quotas, profiles and the model's lifecycle from AWS")
 
 
 class Retry(Table):
@@ -142,4 +189,9 @@ class Aws(Table):
     role_arn: Annotated[str, AfterValidator(a_role_arn)] | None = Field(default=None, description="role to assume")
     endpoint_url: Annotated[str, AfterValidator(checked_endpoint)] | None = Field(
         default=None, description='"emulator", or a URL on loopback that may hold {region}; unset: AWS'
+    )
+    control_url: Annotated[str, AfterValidator(checked_endpoint)] | None = Field(
+        default=None,
+        description='where quotas and profiles are read: "emulator", or a URL on loopback that may hold {region};'
+        " unset: AWS, and nowhere if endpoint_url is set",
     )

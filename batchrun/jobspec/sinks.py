@@ -197,7 +197,7 @@ def check_sinks(raw: object, base: Path) -> tuple[tuple[SinkTable, ...], list[Pr
         sinks: tuple[SinkTable, ...] = model.model_validate(content, context=base).sink
     except ValidationError as error:
         known = [key for place, table in enumerate(tables) for key in keys_of(table, f"sink.[{place}].")]
-        return (), problems_of(error, content, known, [])
+        return (), problems_of(error, content, known)
     problems += _missing_extras(sinks)
     problems += _twice(sinks)
     return ((), problems) if problems else (sinks, [])

@@ -3,9 +3,18 @@
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, InstanceOf, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    InstanceOf,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
@@ -13,7 +22,6 @@ from batchrun.jobspec.cache import Cache
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.jobspec.generation import Generation
 from batchrun.jobspec.keys import Key, keys_of
-from batchrun.jobspec.later import LATER, take_later
 from batchrun.jobspec.paths import overlap
 from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
@@ -35,6 +43,13 @@ def a_job_name(name: str) -> str:
     return name
 
 
+def a_dedupe(value: object) -> object:
+    """Read true, false or "force"."""
+    if value is True or value is False or value == "force":
+        return value
+    raise ValueError('must be true, false or "force"')
+
+
 class JobSpec(Table):
     """A checked job: `spec.generation.max_tokens` is the key generation.max_tokens of the job file.
 
@@ -53,6 +68,10 @@ class JobSpec(Table):
     cache: Cache = Cache()
     retry: Retry = Retry()
     limits: Limits = Limits()
+    dedupe: Annotated[bool | Literal["force"], PlainValidator(a_dedupe)] = Field(
+        default=False,
+        description='true: equal requests are sent once, and every row has the answer; "force" with temperature > 0',
+    )
     output: Output
     sink: tuple[InstanceOf[SinkTable], ...] = Field(default=(), description="[[sink]] tables: where results go besides")
     prices: Prices | None = None
@@ -83,23 +102,30 @@ class JobSpec(Table):
         on the command line.
         """
         raw = _plain(mapping, source)
-        problems = take_later(raw)
         raw = {name: table for name, table in raw.items() if table != {} or name not in cls.model_fields}  # [aws] alone
-        refused = [problem.path for problem in problems]
         folder = (base or Path.cwd()).absolute()
-        sinks, wrong_sinks = check_sinks(raw.get("sink", []), folder)
-        problems += wrong_sinks
+        sinks, problems = check_sinks(raw.get("sink", []), folder)
         for table in REQUIRED_TABLES:
             raw.setdefault(table, {})  # so that what is missing is said key by key
         try:
             spec = cls.model_validate({**raw, "sink": sinks}, context=folder)
         except ValidationError as error:
-            found = problems_of(error, raw, keys(), [later.key for later in LATER])
-            problems += [one for one in found if not any(one.path[: len(path)] == path for path in refused)]
+            problems += problems_of(error, raw, keys())
         if problems:
             marks = [" (from --set)" if any(p.path[: len(path)] == path for path in from_set) else "" for p in problems]
             raise JobError("\n".join(p.line(source) + mark for p, mark in zip(problems, marks, strict=True)))
         return spec
+
+    @field_validator("dedupe")
+    @classmethod
+    def _is_not_at_odds_with_chance(cls, dedupe: bool | str, info: ValidationInfo) -> bool | str:
+        generation = info.data.get("generation")
+        if dedupe is True and generation is not None and (generation.temperature or 0) > 0:
+            raise ValueError(
+                f"generation.temperature = {generation.temperature:g} asks for answers that differ, also to equal "
+                'requests: set it to 0, or dedupe = "force" to give all of them one answer'
+            )
+        return dedupe
 
     @field_validator("generation")
     @classmethod
@@ -181,7 +207,9 @@ class JobSpec(Table):
             return routing
         if model.endpoint == "mantle" and routing.scopes is not None:
             raise MisfitError("scopes", "mantle has no inference IDs, its lanes are single Regions: leave it out")
-        if model.endpoint == "runtime" and routing.scopes is None:
+        if model.endpoint == "mantle" and routing.lane:
+            raise MisfitError("lane", "mantle has no inference IDs to have profiles of: leave it out")
+        if model.endpoint == "runtime" and routing.scopes is None and not routing.lane:
             raise MisfitError("scopes", f"required, for example {SCOPES_EXAMPLE}")
         return routing
 

@@ -93,7 +93,7 @@ class Admissions:
         self.sharing = Sharing(router)
         self.budgets = budgets
         self.in_flight = 0
-        self._answering: set[str] = set()  # source Regions that answered a call, ever
+        self._answering: set[tuple[str, str]] = set()  # accesses and source Regions that answered a call, ever
         self._prices = prices
         self._burndown = burndown
         self._seconds_to_midnight = seconds_to_midnight
@@ -173,9 +173,9 @@ class Admissions:
         admission.pool.settle(admission.reservation, charge, now_s)
         told = self.router.pools[admission.lane.pool]
         if told is not admission.pool:
-            told.settled_tokens += charge  # the account's view of it
+            told.settled_elsewhere(charge, now_s)
         breaker.answered()
-        self._answering.add(admission.lane.source_region)
+        self._answering.add((admission.lane.access, admission.lane.source_region))
         self.budgets.in_flight.answered(charge, now_s - admission.sent_at_s)
         trial.attempts += 1
         trial.cost_usd += spent_usd
@@ -204,9 +204,16 @@ class Admissions:
             pool.release(admission.reservation, now_s)
         return self._failed(admission, breaker, trial, fault, now_s)
 
-    def lost(self, source_region: str, fault: Fault) -> Next:
+    def lost(self, lane: Lane, fault: Fault) -> Next:
         """Close a Region that answered before and is refused with new credentials too; return what becomes of a row."""
-        self.router.close_region(source_region, f"{fault.code}: {fault.message}")
+        self.router.close_region(lane.source_region, f"{fault.code}: {fault.message}", lane.access)
+        return Next.STOP if self.router.all_closed() else Next.ELSEWHERE
+
+    def lost_access(self, lane: Lane, why: str) -> Next:
+        """Close all lanes of an account that nothing works in, if there are others; return what becomes of a row."""
+        if all(one.access == lane.access for one in self.router.lanes):
+            return Next.STOP
+        self.router.close_access(lane.access, why)
         return Next.STOP if self.router.all_closed() else Next.ELSEWHERE
 
     def _throttled(self, pool: Pool, reservation: Reservation, trial: Trial, fault: Fault, now_s: float) -> Next:
@@ -245,15 +252,15 @@ class Admissions:
             case Action.LANE:
                 self.router.close([lane], why)
                 return Next.ELSEWHERE
-            case Action.REGION if lane.source_region in self._answering:
+            case Action.REGION if (lane.access, lane.source_region) in self._answering:
                 return Next.REFRESH  # it was good for calls before, so something has expired
             case Action.REGION:
-                self.router.close_region(lane.source_region, why)
+                self.router.close_region(lane.source_region, why, lane.access)
                 return Next.ELSEWHERE
             case Action.REFRESH:
                 return Next.REFRESH
             case Action.RUN:
-                return Next.STOP
+                return self.lost_access(lane, why)
             case Action.ROW:
                 return Next.UNSENDABLE
         breaker.failed(admission.sent_at_s, now_s, capacity=False)

@@ -11,10 +11,13 @@ from math import inf
 from batchrun.lanes.pool import Pool, Reservation
 from batchrun.lanes.unconfirmed import CONFIRMED_AFTER, LEAST_ROUND_TRIP_S, Unconfirmed
 
-FIRST_WAIT_S = 2.0  # after a test that was refused; twice as long each time
+FIRST_TESTS = 6  # that come soon one after the other, whatever the readings say: so long they prove nothing
+SOON_S = 0.5  # from one of them to the next, or after a test that let many calls through
+FIRST_WAIT_S = 2.0  # after another test that was refused; twice as long each time
 LONGEST_WAIT_S = 240.0
 SURPLUS_S = 1.0  # of what the number brings: a call let through so far beyond what one pool can have is no error
 SURPLUS_CALLS = 10  # and at least so many calls beyond
+LEAST_RATE = 0.3  # of the number: measured below it they are rather several, and the smallest holds up the others
 TOO_MUCH = 2.0  # times what one pool can have refilled since the first refusal, or holds: so much is several pools'
 SPARE_CALLS = 3  # that passed since the first refusal are no sign
 
@@ -35,6 +38,7 @@ class JointPool(Pool):
         self._opens_at_s = now_s + CONFIRMED_AFTER * round_trip_s
         self._tests = Unconfirmed(round_trip_s)
         self._test_at_s = 0.0
+        self._first_tests = FIRST_TESTS
         self._wait_s = FIRST_WAIT_S
         self._test_refused_at_s = -inf
         self._round_trip_s = round_trip_s
@@ -43,21 +47,21 @@ class JointPool(Pool):
         self._charged_before = 0.0
         self._proof_at_s = inf  # when a call was sent that one pool cannot let through
 
-    def ready_at(self, hold: float, now_s: float, *, covered: bool = False) -> float:
-        """Return the earliest time [s] at which a call may be sent, be it to test what the level says."""
+    def ready_at(self, hold: float, now_s: float) -> float:
+        """Return the earliest time [s] at which a call may be sent, be it to test whether the pool is one."""
         if now_s < self._opens_at_s:
             return self._opens_at_s
         if self._refused is not None:
             self._begin(self._refused)
             self._refused = None
-        ready_s = super().ready_at(hold, now_s, covered=covered)
-        if covered or ready_s <= now_s or ready_s == inf:
+        ready_s = super().ready_at(hold, now_s)
+        if ready_s <= now_s or ready_s == inf:
             return ready_s
         self._confirm(now_s)
-        if self._tokens.minute.fits(hold, now_s):
+        if self._first_tests <= 0 and not self._tokens.forbids(hold, now_s):
             self._had = inf  # a window may have turned since
             return ready_s
-        free_s = super().ready_at(hold, now_s, covered=True)
+        free_s = self._ready_but_for_tokens(hold, now_s)
         tested_s = max(self._test_at_s, self._tests.ready_beyond_at(now_s), free_s)
         return max(now_s, min(ready_s, tested_s))
 
@@ -94,7 +98,7 @@ class JointPool(Pool):
         self.withdraw(reservation, now_s)  # the level had foreseen it: nothing to learn about the quota
         self._had_less_than(reservation.hold, now_s)
         if reservation.sent_at_s > self._test_refused_at_s:
-            self._end_test(now_s)
+            self._end_test(reservation.hold, now_s)
 
     def _begin(self, refused: Reservation) -> None:
         """Book what the members were charged, and the refusal, as if they had been one all along."""
@@ -124,17 +128,22 @@ class JointPool(Pool):
         self._had, self._had_at_s, self._charged_before = least, now_s, self._tokens.charged()
 
     def _confirm(self, now_s: float) -> None:
-        """Take the tests that no refusal came for."""
+        """Take the tests that no refusal came for, and the rate that refusals have measured."""
         self._tests.confirm(now_s)
-        self.several = self.several or self._proof_at_s <= now_s - CONFIRMED_AFTER * self._round_trip_s
+        proven = self._proof_at_s <= now_s - CONFIRMED_AFTER * self._round_trip_s
+        too_slow = (self.tokens_per_s() or inf) < LEAST_RATE * self._number_per_s
+        self.several = self.several or proven or too_slow
 
-    def _end_test(self, now_s: float) -> None:
-        went_well = self._tests.passed_beyond >= SURPLUS_CALLS
+    def _end_test(self, hold: float, now_s: float) -> None:
+        if self._tests.passed_beyond:
+            self._tokens.level_is_below(hold, now_s)
+        soon = self._first_tests > 0 or self._tests.passed_beyond >= SURPLUS_CALLS
+        self._first_tests -= 1
         self._tests.start_again()
         self._proof_at_s = inf
         self._test_refused_at_s = now_s
-        self._test_at_s = now_s + (FIRST_WAIT_S if went_well else self._wait_s)
-        if not went_well:
+        self._test_at_s = now_s + (SOON_S if soon else self._wait_s)
+        if not soon:
             self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
 
     def _forget(self, reservation: Reservation) -> None:

@@ -96,6 +96,11 @@ class Level:
             at_s, charged = self._refusals[-1]
             self._refusals[-1] = (at_s, charged - cost)
 
+    def is_below(self, cost: float, now_s: float) -> None:
+        """Take that calls passed which it did not cover until one of `cost` was refused: it is just below that."""
+        self._now(now_s)
+        self._level = -RESERVE * cost
+
     def _lower(self, cost: float, now_s: float) -> None:
         self._level = min(self._now(now_s), -RESERVE * cost)
 

@@ -73,16 +73,19 @@ class Mirror:
         """Return when nothing will have been charged for a minute and no debt is left, if nothing more is charged."""
         return max(self._closed_until_s, self.minute.empty_at(now_s), self._level.ready_at(0.0, now_s))
 
-    def ready_at(self, cost: float, now_s: float, *, covered: bool = False) -> float:
-        """Return the earliest time [s] at which `cost` may be charged; `covered`: as if the level covered it."""
+    def forbids(self, cost: float, now_s: float) -> bool:
+        """Tell whether neither reading has room for `cost`."""
+        return self._level.ready_at(cost, now_s) > now_s and not self.minute.fits(cost, now_s)
+
+    def ready_at(self, cost: float, now_s: float) -> float:
+        """Return the earliest time [s] at which `cost` may be charged."""
         if not self._limited:
             return self._first_calls_at(now_s)
         self._confirm(now_s)
         # Until a refusal says otherwise the number is believed: what it brings in each round trip needs no trial.
         believed_per_s = (self._level.rate_per_s or 0.0) / cost if self._refused_at_s == -inf else 0.0
         few_s = self._unconfirmed.ready_at(now_s, believed_per_s)
-        level_s = now_s if covered else self._level.ready_at(cost, now_s)
-        ready_s = max(level_s, few_s, self._closed_until_s)
+        ready_s = max(self._level.ready_at(cost, now_s), few_s, self._closed_until_s)
         if not self.minute.fits(cost, now_s):
             tested_s = max(self._doubt.at(now_s), self._unconfirmed.ready_beyond_at(now_s))
             if tested_s > ready_s:
@@ -153,6 +156,10 @@ class Mirror:
         self._begin_episode(held, seen_per_s, now_s)
         self._unconfirmed.start_again()
         self._refused_at_s = now_s
+
+    def level_is_below(self, cost: float, now_s: float) -> None:
+        """Take that calls passed which the level did not cover until one of `cost` was refused."""
+        self._level.is_below(cost, now_s)
 
     def _first_calls_at(self, now_s: float) -> float:
         """Return when a call may go of a dimension that is not known to be limited at all."""

@@ -31,7 +31,15 @@ class Quota:
     @property
     def blocked(self) -> bool:
         """Tell whether any of the numbers is 0."""
-        return 0 in {self.tokens_per_minute, self.requests_per_minute, self.tokens_per_day}
+        return self.blocked_why is not None
+
+    @property
+    def blocked_why(self) -> str | None:
+        """Say which number is 0 and where it came from, None if none is."""
+        for key in ("tokens_per_minute", "requests_per_minute", "tokens_per_day"):
+            if getattr(self, key) == 0:
+                return f"its quota is 0: {key}" + (f" ({self.sources[key]})" if key in self.sources else "")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Pool:
         self.settled_tokens = 0.0
         self.largest_admitted = 0.0
         self.parked_until_s = inf if quota.blocked else 0.0
-        self.parked_why = "its quota is 0" if quota.blocked else ""
+        self.parked_why = quota.blocked_why or ""
         self._tokens = Mirror(quota.tokens_per_minute, metering, slack=TOKEN_SLACK, cautious=True)
         self._requests = Mirror(quota.requests_per_minute, metering, slack=0.0, cautious=False)
         self._promise: Promise | None = None
@@ -84,18 +92,11 @@ class Pool:
         """Tell whether nothing but the minute's use keeps out a call of `hold` quota tokens: not size, park or day."""
         return hold <= self.capacity() and self.parked_until_s <= now_s and hold <= self.day_left(now_s)
 
-    def ready_at(self, hold: float, now_s: float, *, covered: bool = False) -> float:
-        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large.
-
-        `covered`: as if the levels of the mirrors covered it.
-        """
+    def ready_at(self, hold: float, now_s: float) -> float:
+        """Return the earliest time [s] at which a call of `hold` quota tokens may be sent; inf if it is too large."""
         if hold > self.capacity():
             return inf
-        tokens_s = self._tokens.ready_at(hold, now_s, covered=covered)
-        ready_s = max(tokens_s, self._requests.ready_at(1, now_s, covered=covered))
-        if self._promise is not None:
-            ready_s = max(ready_s, self._promise.ready_at(hold, now_s))
-        return max(ready_s, self._open_at(hold, now_s))
+        return max(self._tokens.ready_at(hold, now_s), self._ready_but_for_tokens(hold, now_s))
 
     def rested_at(self, hold: float, now_s: float) -> float:
         """Return when the pool will have been idle for a minute, if nothing more is sent; inf while calls are out.
@@ -177,6 +178,12 @@ class Pool:
         if self._promise is not None and reservation.promised is not None:
             self._promise.settle(reservation.promised, charge, now_s)
 
+    def settled_elsewhere(self, charge: float, now_s: float) -> None:
+        """Take what a call of its lane came to that is booked on a joint pool: if they part, it was its own."""
+        self.settled_tokens += charge
+        self._tokens.inherit(charge, now_s)
+        self._requests.inherit(1, now_s)
+
     def keep(self, reservation: Reservation, now_s: float) -> None:
         """Leave the hold of a call whose end is unknown where it is: Bedrock may hold it too."""
         self.in_flight -= 1
@@ -233,6 +240,12 @@ class Pool:
         if self.quota.tokens_per_day is not None:
             return f"{self._day_tokens:.0f} of {self.quota.tokens_per_day:.0f} tokens per day are used"
         return None
+
+    def _ready_but_for_tokens(self, hold: float, now_s: float) -> float:
+        ready_s = max(self._requests.ready_at(1, now_s), self._open_at(hold, now_s))
+        if self._promise is not None:
+            ready_s = max(ready_s, self._promise.ready_at(hold, now_s))
+        return ready_s
 
     def _leave(self, reservation: Reservation, now_s: float) -> None:
         """Book a call out that Bedrock did not count."""

@@ -163,9 +163,13 @@ class Router:
             self.breakers[lane].close(why)
         self._open_doors()
 
-    def close_region(self, source_region: str, why: str) -> None:
-        """Take every lane of a source Region out for the whole run."""
-        self.close([lane for lane in self.lanes if lane.source_region == source_region], why)
+    def close_region(self, source_region: str, why: str, access: str = "") -> None:
+        """Take every lane that an access has in a source Region out for the whole run."""
+        self.close([one for one in self.lanes if (one.source_region, one.access) == (source_region, access)], why)
+
+    def close_access(self, access: str, why: str) -> None:
+        """Take every lane of an access out for the whole run."""
+        self.close([lane for lane in self.lanes if lane.access == access], why)
 
     def obstacles(self, now_s: float) -> list[str]:
         """Say of each lane that is shut for long why it is, for the message of a run that cannot go on."""

@@ -6,7 +6,7 @@ from batchrun.lanes.joint import JointPool
 from batchrun.lanes.pool import Pool, Reservation
 from batchrun.lanes.router import Router
 
-FEWEST = 3  # two may be wrong by chance
+FEWEST = 5  # fewer are refused little more often apart than as one, and may be wrong by chance
 TOGETHER_S = 30.0  # pools of their own with wrong numbers find out when their own calls have used them up
 SHARE = 0.8  # of the global pools that took calls
 
@@ -61,6 +61,7 @@ def look_shared(pools: Iterable[Pool]) -> bool:
 def _told_alike(one: Pool, other: Pool) -> bool:
     """Tell whether two pools may be one: global ones, told the same numbers."""
     names = one.name.endswith("/global") and other.name.endswith("/global")
+    names = names and one.name.rpartition(":")[0] == other.name.rpartition(":")[0]  # of one account
     return names and one.quota.tokens_per_minute is not None and _numbers(one) == _numbers(other)
 
 

@@ -17,6 +17,7 @@ def lane_record(card: Card, lane: Lane) -> dict[str, Any]:
         "destination_regions": ["any commercial Region"] if anywhere else list(lane.destinations),
         "pool": lane.pool,
         "endpoint": lane.endpoint,
+        **({"label": lane.label} if lane.label else {}),
         "opt_in": lane.source_region in card.opt_in_regions,
     }
 

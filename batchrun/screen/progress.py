@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
@@ -135,6 +136,13 @@ class Progress:
             self._seen.popleft()
         first_s, first_rows = self._seen[0]
         return (rows - first_rows) / (now_s - first_s) if now_s > first_s else 0.0
+
+
+def say(screen: TextIO | None, line: str) -> None:
+    """Show a line before any progress, where there is a screen that takes it."""
+    if screen is not None:
+        with suppress(OSError):
+            tqdm.write(in_one_line(line), file=screen)
 
 
 class _Bar:

@@ -36,6 +36,10 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"  cache     {told}"
     if told := estimates_text(summary["estimates"]):
         yield f"  estimates {told}"
+    if told := _plan_text(summary):
+        yield f"  plan      {told}"
+    if saved := summary["dedupe"]:
+        yield f"  dedupe    {saved['rows']:,} rows had the answer of an equal request, ${saved['usd']:.6f} saved"
     if summary["lanes"]:
         yield from _lane_table(summary["lanes"])
     if summary["faults"]:
@@ -52,6 +56,26 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield "  note        the answers are an emulator's, made up; no real run will go on with this output"
     for note in summary.get("notes", ()):
         yield f"  note        {in_one_line(note)}"
+
+
+def _plan_text(summary: Mapping[str, Any]) -> str | None:
+    """Say how wrong the plan was, None where the job has not come to its end."""
+    plan = summary.get("plan")
+    if plan is None:
+        return None
+    if plan["usd"] is not None:
+        dollars = f"${plan['usd']:.4f} foretold, {_off(plan['usd_error'])} the bill"
+    else:
+        dollars = f"${plan['usd_at_most']:.4f} at most, of which the bill is {_share(summary['usd'], plan)}"
+    return f"{plan['from']}: {dollars}; input tokens {_off(plan['input_error'])} the count"
+
+
+def _off(error: float) -> str:
+    return f"{100 * abs(error):.1f} % {'above' if error >= 0 else 'below'}"
+
+
+def _share(usd: float, plan: Mapping[str, Any]) -> str:
+    return f"{100 * usd / plan['usd_at_most']:.0f} %" if plan["usd_at_most"] else "all"
 
 
 def _lane_table(lanes: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -88,6 +112,9 @@ def run_summary(
         "misfits": {"rows": tally.misfits.rows, "usd": round(tally.misfits.usd, 9)},
         "cache": tally.cache.record() if tally.cache is not None else None,
         "estimates": tally.input_errors.record(),
+        "dedupe": {**asdict(tally.saved), "usd": round(tally.saved.usd, 9)} if tally.saved.rows else None,
+        "forecast": None,
+        "plan": None,
         "resumed": output.found.rows,
         "emulated": output.target.emulated,
         "notes": list(tally.notes),
@@ -138,5 +165,8 @@ def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
         "max_tokens": None,
         "cache": None,
         "estimates": InputErrors().record(),
+        "dedupe": None,
+        "forecast": None,
+        "plan": None,
         "resumed": 0,
     }

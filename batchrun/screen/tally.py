@@ -41,6 +41,24 @@ class Example:
 
 
 @dataclass(slots=True)
+class Saved:
+    """Rows that were given the answer of an equal request, and what a call for each would have cost and used."""
+
+    rows: int = 0
+    usd: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, known: Outcome) -> None:
+        """Count a row that was not sent."""
+        usage = known.usage
+        self.rows += 1
+        self.usd += known.cost_usd
+        self.input_tokens += usage.input + usage.cache_read + usage.cache_write
+        self.output_tokens += usage.output
+
+
+@dataclass(slots=True)
 class Tally:
     """Counts since this start; sums over the output's life are the output's own."""
 
@@ -57,6 +75,7 @@ class Tally:
     input_errors: InputErrors = field(default_factory=InputErrors)
     sent_again: SentAgain = field(default_factory=SentAgain)  # cut by max_tokens
     misfits: SentAgain = field(default_factory=SentAgain)  # against the schema
+    saved: Saved = field(default_factory=Saved)  # by answers of equal requests
     cache: CacheTally | None = None  # where a job has prefixes kept
     warnings: list[str] = field(default_factory=list)  # notes that must be seen while the run goes on
     _examples: dict[tuple[str, str], Example] = field(default_factory=dict)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from batchrun.errors import InputError, StorageError
 from batchrun.records import Outcome, Status, Usage
+from batchrun.storage.changes import FRESH
 from batchrun.storage.files import sync_folder
 from batchrun.storage.log_lines import again_line, earlier_line, outcome_line, unsettled_line
 from batchrun.storage.manifest import Manifest
@@ -38,20 +39,38 @@ def refuse_unfinished(store: Store, old: Manifest | None, claim: Claim) -> None:
         )
 
 
-def reopen_parts(store: Store, ranges: Ranges, run_id: str, statuses: Collection[Status]) -> int:
+def reopen_parts(store: Store, ranges: Ranges, manifest: Manifest, statuses: Collection[Status]) -> int:
     """Open the ranges again whose parts hold rows of `statuses`; return how many such rows there are.
 
-    A range that is open again already stays as it is. Raises StorageError if a part is not what it should be.
+    A range that is open again already stays as it is. Raises StorageError if a part is not what it should be,
+    InputError if rows come from an input file that is not what it was when they were answered.
     """
-    rows = 0
+    concerned: list[tuple[Range, PartFacts]] = []
     for of in ranges:
         facts = read_facts(store, of.part)
-        if strangeness := facts.strangeness(of, run_id):
+        if strangeness := facts.strangeness(of, manifest.run_id):
             raise StorageError(f"{store.where(of.part)}: {strangeness}")
         log = store.wal / of.log_name
-        if not log.exists() or made_from(log) != facts.digest:
-            rows += reopen(store, of, facts, statuses)
-    return rows
+        if _rows_of(facts, statuses) and (not log.exists() or made_from(log) != facts.digest):
+            _refuse_other_content(store, of, manifest)
+            concerned.append((of, facts))
+    return sum(reopen(store, of, facts, statuses) for of, facts in concerned)
+
+
+def _rows_of(facts: PartFacts, statuses: Collection[Status]) -> int:
+    return sum(facts.totals.by_status.get(status.value, 0) for status in statuses)
+
+
+def _refuse_other_content(store: Store, of: Range, manifest: Manifest) -> None:
+    """Refuse a range whose columns would be carried over from another content than its answers are of."""
+    stop_row = 0
+    for file in manifest.files:
+        first_row, stop_row = stop_row, stop_row + file.rows
+        if file.name in manifest.accepted and first_row < of.stop_row and stop_row > of.first_row:
+            raise InputError(
+                f"{store.name}: rows {of.first_row} to {of.last_row} cannot be sent again: input file {file.name} has "
+                f"changed or is missing since they were answered; {FRESH}"
+            )
 
 
 def reopen(store: Store, of: Range, facts: PartFacts, statuses: Collection[Status]) -> int:
@@ -59,9 +78,6 @@ def reopen(store: Store, of: Range, facts: PartFacts, statuses: Collection[Statu
 
     The part stays. The log is there whole or not at all. Raises OSError if it cannot be written.
     """
-    rows = sum(facts.totals.by_status.get(status.value, 0) for status in statuses)
-    if not rows:
-        return 0
     beside = store.tmp / of.log_name
     with beside.open("wb") as file:
         file.write(again_line(facts.digest))
@@ -71,9 +87,10 @@ def reopen(store: Store, of: Range, facts: PartFacts, statuses: Collection[Statu
             file.write(earlier_line(outcome) if outcome.status in statuses else outcome_line(outcome))
         file.flush()
         os.fsync(file.fileno())
+    store.remove_log(of.log_name)  # a kill may have left the log of the part, and copies of it
     beside.rename(store.wal / of.log_name)
     sync_folder(store.wal)
-    return rows
+    return _rows_of(facts, statuses)
 
 
 def outcomes_of(store: Store, of: Range) -> Iterator[Outcome]:

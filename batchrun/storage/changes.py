@@ -10,7 +10,7 @@ from batchrun.storage.source import Source, SourceFile
 FILES_SHOWN = 20
 FRESH = "start anew with --fresh (it moves the old output aside)"
 
-Unfinished = Callable[[int, int], bool]
+RowsAre = Callable[[int, int], bool]
 
 
 def input_changes(old: Manifest, source: Source) -> list[str]:
@@ -21,13 +21,18 @@ def input_changes(old: Manifest, source: Source) -> list[str]:
     return _first([line for _, line in _changes(old, source)])
 
 
-def check_changes(output: str, old: Manifest, source: Source, unfinished: Unfinished, *, accept: bool) -> list[str]:
+def check_changes(
+    output: str, old: Manifest, source: Source, unfinished: RowsAre, begun: RowsAre, *, accept: bool
+) -> list[str]:
     """Return the names of the files whose change is accepted now.
 
     Accepted changes leave the results that are there as they are, and rows without one are read from what is there
-    now. `unfinished` tells whether any of the rows from a first to a stop row lacks its part.
+    now. `unfinished` tells whether any of the rows from a first to a stop row lacks its part, `begun` whether any of
+    them may have its outcome in a log, where the columns that are carried over would come from another content.
     Raises InputError naming each change that is not accepted, or that cannot be: rows keep their numbers for ever.
     """
+    if [file.name for file in source.files[: len(old.files)]] != [file.name for file in old.files]:
+        raise InputError(f"{output}: its input files stand in another order by now; run again")
     changes = _changes(old, source)
     if not changes:
         return []
@@ -47,6 +52,10 @@ def check_changes(output: str, old: Manifest, source: Source, unfinished: Unfini
         if file.name in source.missing:
             if unfinished(first_row, stop_row):
                 impossible.append(f"{line}, and rows {first_row} to {stop_row - 1} are not all done: put it back")
+        elif begun(first_row, stop_row):
+            impossible.append(
+                f"{line}, and some of rows {first_row} to {stop_row - 1} are answered and have no part yet"
+            )
         elif now[file.name].rows != file.rows:
             impossible.append(f"{line}: with another number of rows, all behind it would change their numbers")
     if impossible:
@@ -62,7 +71,7 @@ def _changes(old: Manifest, source: Source) -> list[tuple[SourceFile, str]]:
     for file in old.files:
         found = now.get(file.name)
         if found is None or file.name in source.missing:
-            if file.name not in old.accepted:
+            if file.name not in old.gone:
                 changes.append((file, f"input file {file.name}: missing"))
         elif not found.is_same_content(file):
             sizes = f"{file.rows} rows, {file.size_bytes} bytes before; {found.rows} rows, {found.size_bytes} bytes now"

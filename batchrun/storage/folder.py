@@ -1,6 +1,5 @@
 """An output in a folder of this machine."""
 
-import os
 import shutil
 from collections.abc import Collection, Hashable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -13,6 +12,7 @@ import pyarrow as pa
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.files import beside_of, sync_folder, write_atomically
 from batchrun.storage.lock import FolderLock, is_held
+from batchrun.storage.ranges import LOG_SUFFIX
 from batchrun.storage.store import MANIFEST, STATUS, SUCCESS, SUMMARY, Hold
 
 
@@ -125,11 +125,18 @@ class Folder:
     def names(self, folder: str) -> Mapping[str, Hashable]:
         """Return all that lies in a folder of the output by name, with inode, time of change and size."""
         try:
-            with os.scandir(self.path / folder) as entries:
-                told = {entry.name: entry.stat() for entry in entries}
+            inside = sorted((self.path / folder).iterdir())
         except FileNotFoundError:
             return {}
-        return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in told.items()}
+        told: dict[str, Hashable] = {}
+        for path in inside:
+            try:
+                stat = path.stat()
+                told[path.name] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            except FileNotFoundError:
+                if path.is_symlink():  # to nowhere: something is there, and whoever opens it is told
+                    told[path.name] = None
+        return told
 
     def open(self, name: str) -> pa.NativeFile:
         """Open an object for random reads."""
@@ -143,6 +150,10 @@ class Folder:
 
     def adopt(self, run_id: str) -> None:
         """Do nothing: the folder has one run's logs only."""
+
+    def logs(self) -> set[str]:
+        """Return the names of the logs."""
+        return {name for name in self.names(self.wal.name) if name.endswith(LOG_SUFFIX)}
 
     def fetch_logs(self) -> None:
         """Do nothing: the logs are here."""

@@ -36,6 +36,7 @@ class Manifest:
     regions: tuple[str, ...]
     kept: pa.Schema | None = None  # the input columns that parts carry over; None where an older batchrun wrote it
     accepted: tuple[str, ...] = ()  # input files whose change or absence was accepted
+    gone: tuple[str, ...] = ()  # those of them that were not there when they were last looked for
     extras: pa.Schema | None = None  # the result columns that this job has and others have not
 
     @property
@@ -55,6 +56,7 @@ class Manifest:
             "stretches": list(self.stretches),
             "kept": packed(self.kept) if self.kept is not None else None,
             "accepted": list(self.accepted),
+            "gone": list(self.gone),
             "extras": packed(self.extras) if self.extras is not None else None,
             "files": [file.to_json() for file in self.files],
         }
@@ -91,6 +93,7 @@ def read_manifest(store: Store) -> Manifest:
             regions=tuple(content["regions"]),
             kept=unpacked(content["kept"]) if content.get("kept") is not None else None,
             accepted=tuple(content.get("accepted", ())),
+            gone=tuple(content.get("gone", ())),
             extras=unpacked(content["extras"]) if content.get("extras") is not None else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:

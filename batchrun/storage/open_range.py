@@ -19,24 +19,31 @@ class OpenRange:
         self._wal = wal
         self._kept = kept
         self._spool: Spool | None = None
-        self._passed = False
+        self._reached = of.first_row  # up to where the reader has passed every row
         self._told = False
 
     def __repr__(self) -> str:
         return f"OpenRange({self.log}, {'passed' if self._passed else 'not passed yet'})"
 
     def accept(self, first_row: int, carried: pa.RecordBatch) -> list[int]:
-        """Take the next rows as the reader passes them; return the numbers of those without an outcome."""
+        """Take the next rows as the reader passes them; return the numbers of those without an outcome.
+
+        A reader that leaves out rows, as a probe does, may take no range to its part: a later start passes all of it.
+        """
         stop_row = first_row + carried.num_rows
-        if self._kept.names:
-            if self._spool is None:
-                self._spool = Spool(self._wal / self.range.spool_name, self._kept)
-            self._spool.append(carried)
-        if stop_row == self.range.stop_row:
-            self._passed = True
-            if self._spool is not None:
+        if first_row == self._reached:
+            self._reached = stop_row
+            if self._kept.names:
+                if self._spool is None:
+                    self._spool = Spool(self._wal / self.range.spool_name, self._kept)
+                self._spool.append(carried)
+            if self._passed and self._spool is not None:
                 self._spool.finish()
         return [row for row in range(first_row, stop_row) if not self.log.has(row)]
+
+    @property
+    def _passed(self) -> bool:
+        return self._reached == self.range.stop_row
 
     def becomes_complete(self) -> bool:
         """Tell, once, that every row has its outcome and its carried-over columns have passed."""

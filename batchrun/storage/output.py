@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from batchrun.errors import StorageError
 from batchrun.records import Outcome, Spent, Status, Totals
+from batchrun.storage.again import outcomes_of
 from batchrun.storage.files import sync_folder
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
@@ -15,7 +16,7 @@ from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.parts import Target, write_part
 from batchrun.storage.ranges import DATA, SPOOL_SUFFIX, Range, Ranges, spans
 from batchrun.storage.sums import Sums
-from batchrun.storage.wal import made_from
+from batchrun.storage.wal import made_from, read_log
 
 READERS = 16  # of parts at once, over a network
 MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
@@ -99,6 +100,21 @@ class Output:
     def begins(self, row: int) -> bool:
         """Tell whether reading `row` begins a range that is not open yet."""
         return self.range_of(row).number not in self._open
+
+    def is_part(self, of: Range) -> bool:
+        """Tell whether a range has become its part."""
+        return of.number in self._done
+
+    def has(self, row: int) -> bool:
+        """Tell whether a row has its outcome."""
+        of = self.range_of(row)
+        return of.number in self._done or (of.number in self._open and self._open[of.number].log.has(row))
+
+    def outcomes_in(self, of: Range) -> Iterator[Outcome]:
+        """Yield the outcomes that a range has so far, in row order, from its part or its log."""
+        if of.number in self._done:
+            return outcomes_of(self.target.store, of) if of.rows else iter(())
+        return self._open[of.number].log.so_far() if of.number in self._open else iter(())
 
     def accept(self, first_row: int, carried: pa.RecordBatch) -> list[int]:
         """Take the next rows of one range as the reader passes them; return the numbers of those not done yet.
@@ -208,11 +224,17 @@ class Output:
             elif log_path.name in left:
                 began.append(of)
         for of in began:
-            log = self._opened(of).log
-            self._sums.add_totals(log.totals)
-            torn += log.replay.torn_lines
-            in_flight += len(log.replay.in_flight)
-            again += sum(not log.has(row) for row in log.replay.earlier)
+            if len(self._open) < MOST_OPEN_RANGES:
+                log = self._opened(of).log
+                replay, totals = log.replay, log.totals
+            else:  # a retry may have made any number of logs: the others are opened when the reader comes to them
+                replay = read_log(self._wal / of.log_name, of)
+                replay.sums.unsettled_usd += sum(replay.in_flight.values())
+                totals = replay.sums.totals
+            self._sums.add_totals(totals)
+            torn += replay.torn_lines
+            in_flight += len(replay.in_flight)
+            again += len(replay.earlier.keys() & replay.spent.keys())
         for name, path in left.items():
             if name.endswith(SPOOL_SUFFIX):
                 path.unlink()

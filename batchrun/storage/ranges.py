@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 DATA = "data"  # the folder of an output with its parts, and nothing else
+LOG_SUFFIX = ".log"
 SPOOL_SUFFIX = ".kept.arrow"
 
 
@@ -39,7 +40,7 @@ class Range:
     @property
     def log_name(self) -> str:
         """Return the file name of its write-ahead log."""
-        return f"{self.number:06d}.log"
+        return f"{self.number:06d}{LOG_SUFFIX}"
 
     @property
     def spool_name(self) -> str:

@@ -95,6 +95,9 @@ class Store(Protocol):
     def adopt(self, run_id: str) -> None:
         """Say which run's logs are meant by `wal` and `tmp`."""
 
+    def logs(self) -> set[str]:
+        """Return the names of the adopted run's logs, here or in copies."""
+
     def fetch_logs(self) -> None:
         """Bring the logs of the run to `wal` that another machine left in the store; the lock must be held."""
 

@@ -54,12 +54,18 @@ def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
     if old.extras != claim.extras:  # the identity is the same, so another batchrun makes something else of the schema
         raise InputError(f"{store.name}: was written with other result columns by another batchrun; {FRESH}")
     ranges = Ranges(old.stretches, claim.rows_per_part)
-    there = store.names(DATA)
+    store.adopt(old.run_id)
+    there, logs = store.names(DATA), store.logs()
+
+    def begun(first_row: int, stop_row: int) -> bool:
+        return any(of.log_name in logs for of in ranges.meeting(first_row, stop_row))
 
     def unfinished(first_row: int, stop_row: int) -> bool:
-        return stop_row > ranges.rows or any(of.part_name not in there for of in ranges.meeting(first_row, stop_row))
+        lacking = any(of.part_name not in there for of in ranges.meeting(first_row, stop_row))
+        return lacking or stop_row > ranges.rows or begun(first_row, stop_row)
 
-    accepted = check_changes(store.name, old, claim.source, unfinished, accept=claim.accept_changes)
+    mixed = begun if len(claim.kept) else _never
+    accepted = check_changes(store.name, old, claim.source, unfinished, mixed, accept=claim.accept_changes)
     if ranges.rows:
         _check_columns(store.name, old, claim.kept)
     manifest = replace(
@@ -68,12 +74,17 @@ def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
         files=claim.source.files,
         kept=claim.kept,
         accepted=tuple(sorted({*old.accepted, *accepted})),
+        gone=tuple(sorted({*old.gone, *accepted} & claim.source.missing)),
     ).with_regions(claim.regions)
     if manifest != old:
         if manifest.stretches != old.stretches:
             store.remove(SUCCESS)
         manifest.write(store)
     return manifest
+
+
+def _never(_first_row: int, _stop_row: int) -> bool:
+    return False
 
 
 def _check_columns(output: str, old: Manifest, kept: pa.Schema) -> None:

@@ -103,8 +103,12 @@ def read_log(path: Path, of: Range) -> Replay:
 def made_from(path: Path) -> str | None:
     """Return the digest of the part that a log was made from, None for a log of rows that never were in a part."""
     with path.open("rb") as file:
-        content = content_of(file.readline())
-    again = (content or {}).get("again")
+        return again_of(file.readline())
+
+
+def again_of(log: bytes) -> str | None:
+    """Return the same of a log's content, or of its first line."""
+    again = (content_of(log[: log.find(b"\n") + 1]) or {}).get("again")
     return str(again) if again is not None else None
 
 
@@ -188,6 +192,12 @@ class RangeLog:
         """
         for row, offset in enumerate(self._offsets, self.range.first_row):
             yield outcome_of(self._content(row, offset, "outcome"))
+
+    def so_far(self) -> Iterator[Outcome]:
+        """Yield the outcomes that there are, in row order, read from the file one by one."""
+        for row, offset in enumerate(self._offsets, self.range.first_row):
+            if offset != _UNSEEN:
+                yield outcome_of(self._content(row, offset, "outcome"))
 
     @property
     def unsynced(self) -> bool:

@@ -185,14 +185,6 @@ def test_an_unknown_command_is_exit_2() -> None:
     assert invoke("rnu").exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["doctor"])
-def test_a_command_that_is_to_come_is_refused_by_name(command: str) -> None:
-    result = invoke(command, "job.toml")
-
-    assert result.exit_code == 2
-    assert f"batchrun {command} is not built yet" in result.stderr
-
-
 def test_a_reader_that_has_gone_is_no_fault() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -206,7 +198,9 @@ def test_a_reader_that_has_gone_is_no_fault() -> None:
 def test_help_lists_every_command() -> None:
     text = invoke("--help").stdout
 
-    assert all(f"  {command} " in text for command in ("run", "plan", "status", "verify", "lanes", "emulate", "init"))
+    assert all(
+        f"  {command} " in text for command in ("run", "plan", "status", "verify", "lanes", "emulate", "doctor", "init")
+    )
 
 
 def test_help_of_run_explains_the_exit_codes() -> None:

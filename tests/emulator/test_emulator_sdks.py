@@ -236,6 +236,7 @@ def test_the_anthropic_sdk_gets_a_message_from_the_runtime_by_an_inference_id(st
         ({"text": "a [[fault=overloaded_error]]"}, anthropic.APIStatusError, "Overloaded"),
         ({"text": "a [[fault=ExpiredTokenException]]"}, anthropic.AuthenticationError, "expired"),
         ({"text": "a [[fault=AccessDeniedException]]"}, anthropic.PermissionDeniedError, "access to the model"),
+        ({"extra_body": {"output_config": {"format": {}}}}, anthropic.BadRequestError, "output_config: Extra inputs"),
         ({"extra_body": {"anthropic_version": "bedrock-2023-05-31"}}, anthropic.BadRequestError, "extraneous key"),
     ],
 )

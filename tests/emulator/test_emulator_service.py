@@ -155,9 +155,29 @@ def test_counting_tokens_agrees_with_the_bill_and_costs_nothing():
     bedrock = Bedrock(EmulatorSpec(tpm=0))
     billed = begun(Bedrock(EmulatorSpec()), post("converse", converse_fields("How long am I?"))).prompt.input_tokens
 
-    reply = refused(bedrock, post("count-tokens", {"input": {"converse": converse_fields("How long am I?")}}, BASE_ID))
+    counted = {"messages": converse_fields("How long am I?")["messages"]}
+    reply = refused(bedrock, post("count-tokens", {"input": {"converse": counted}}, BASE_ID))
 
     assert (reply.status, json.loads(reply.body)) == (200, {"inputTokens": billed})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": {"converse": converse_fields()}},  # inferenceConfig is no part of what is counted
+        {"input": {"invokeModel": {"body": "e30=", "contentType": "application/json"}}},
+        {"input": {"invokeModel": {"body": "no base64"}}},
+        {"input": {"invokeModel": "e30="}},
+        {"input": {"invokeModel": {"body": "e30="}, "converse": {"messages": []}}},
+        {"input": {}},
+        {"input": {"invokeModel": {"body": "e30="}}, "modelId": BASE_ID},
+        {},
+    ],
+)
+def test_counting_takes_what_aws_takes_and_nothing_more(fields):
+    reply = refused(Bedrock(EmulatorSpec()), post("count-tokens", fields, BASE_ID))
+
+    assert (reply.status, told(reply)[1]) == (400, "ValidationException")
 
 
 def test_a_prompt_beyond_the_context_is_too_long_and_one_within_is_not():

@@ -148,8 +148,7 @@ def test_a_set_below_what_is_no_table_is_refused(job_file):
 def test_a_problem_that_came_with_set_says_so(job_file):
     path = job_file("limits.rows = 0\n")
 
-    assert refused(path, "retry.budget=2", "dedupe=true", "nme=x") == [
-        f"{path}: dedupe: sending equal requests once is not built yet (issue «The whole model card») (from --set)",
+    assert refused(path, "retry.budget=2", "nme=x") == [
         f"{path}: retry.budget = 2: must be ≤ 1.0 (from --set)",
         f"{path}: limits.rows = 0: must be ≥ 1",
         f"{path}: nme: no such key; did you mean name? (from --set)",

@@ -161,10 +161,9 @@ def test_a_table_that_is_missing_is_said_key_by_key(refusal):
 
 
 def test_all_problems_are_said_at_once(refusal):
-    lines = refusal(**{"generation.max_tokens": 0, "limits.rows": 0, "dedupe": True, "nme": "x"})
+    lines = refusal(**{"generation.max_tokens": 0, "limits.rows": 0, "nme": "x"})
 
     assert lines == [
-        "x.toml: dedupe: sending equal requests once is not built yet (issue «The whole model card»)",
         "x.toml: generation.max_tokens = 0: must be ≥ 1",
         "x.toml: limits.rows = 0: must be ≥ 1",
         "x.toml: nme: no such key; did you mean name?",
@@ -308,6 +307,35 @@ def test_a_checked_job_does_not_change(build):
         build().name = "other"
 
 
+OWN_ARN = "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/abc"
+
+
+def test_a_lane_of_ones_own_has_the_region_of_its_arn(build):
+    (lane,) = build(**{"routing.lane": [{"id": OWN_ARN}]}).routing.lane
+
+    assert lane.source_region == "us-west-2"
+
+
+@pytest.mark.parametrize(
+    ("lane", "said"),
+    [
+        ({"id": "us.anthropic.claude-x"}, "[0].source_region: required, since the id names no Region"),
+        (
+            {"id": OWN_ARN, "source_region": "us-east-1"},
+            '[0].source_region = "us-east-1": must be the ARN\'s own Region, us-west-2',
+        ),
+        ({"id": "claude"}, '[0].id = "claude": must be an inference ID such as us.anthropic.claude-…, or the ARN'),
+        ({"id": OWN_ARN, "role_arn": "batchrun"}, '[0].role_arn = "batchrun": must look like'),
+        ({"id": OWN_ARN, "region": "us-west-2"}, "[0].region: no such key"),
+        ({}, "[0].id: required"),
+    ],
+)
+def test_a_wrong_lane_of_ones_own_is_refused_at_its_place(refusal, lane, said):
+    lines = refusal(**{"routing.lane": [lane]})
+
+    assert any(line.startswith(f"x.toml: routing.lane{said}") for line in lines), lines
+
+
 # The model's doors
 
 
@@ -351,3 +379,12 @@ def test_a_transport_that_does_not_carry_the_api_is_refused_by_name(refusal, api
     assert refusal(**{"model.api": api, "model.transport": transport}) == [
         f'x.toml: model.transport = "{transport}": {why}'
     ]
+
+
+def test_mantle_takes_no_lanes_of_ones_own_and_these_need_no_scopes(refusal, build):
+    on_mantle = {"model.api": "messages", "model.endpoint": "mantle"}
+
+    assert refusal(**on_mantle, routing={"lane": [{"id": OWN_ARN}]})[0].endswith(
+        "mantle has no inference IDs to have profiles of: leave it out"
+    )
+    assert build(routing={"lane": [{"id": OWN_ARN}]}).routing.scopes is None

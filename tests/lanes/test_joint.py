@@ -128,8 +128,10 @@ def test_a_test_that_is_refused_is_followed_by_a_longer_wait_each_time():
     waits_s = [later - earlier for earlier, later in pairwise(refused_at_s)]
 
     assert not pool.several
-    assert len(waits_s) == 4
-    assert all(least <= wait_s < least + 1 for least, wait_s in zip((2, 4, 8, 16), waits_s, strict=True))
+    # Six come soon, whatever they say; then the waits double.
+    assert all(0.5 <= wait_s < 1 for wait_s in waits_s[:6])
+    assert len(waits_s) == 10
+    assert all(least <= wait_s < least + 1 for least, wait_s in zip((2, 4, 8, 16), waits_s[6:], strict=True))
 
 
 def test_a_call_too_large_for_it_is_no_test():

@@ -86,7 +86,7 @@ def test_a_quota_of_zero_blocks_for_good():
 
     assert one.ready_at(1, 0.0) == inf
     assert not one.takes(1, 1e9)
-    assert one.shut_why(0.0) == "its quota is 0"
+    assert one.shut_why(0.0) == "its quota is 0: tokens_per_minute"
 
 
 def test_a_hold_above_the_quota_never_goes_to_a_busy_pool():

@@ -6,7 +6,7 @@ from batchrun.lanes.shared import look_shared
 from batchrun.records import Usage
 from tests.lanes.books import AT_ONCE, TOKENS, admissions, admitted, tpm, trial
 
-REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-south-1")
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-south-1", "sa-east-1")
 CALL = 500
 
 
@@ -34,12 +34,12 @@ def test_one_wrong_number_among_many_says_nothing():
     assert not look_shared(refused_at({"us-east-1": 3.0, "us-west-2": 3.0}))
 
 
-def all_refused(kind: str = "global", numbers: tuple[int, ...] = (60_000,) * 4) -> tuple[Admissions, Admission]:
+def all_refused(kind: str = "global", numbers: tuple[int, ...] = (60_000,) * 5) -> tuple[Admissions, Admission]:
     """Return books of which each pool let one call in and refused the next at 1.0 s, and the first pool's open call."""
     names = [f"{kind}@{region}" for region in REGIONS]
     books = admissions({name: tpm(number) for name, number in zip(names, numbers, strict=True)})
-    calls = [admitted(books, trial(row, hold=CALL), 0.8) for row in range(4)]
-    refused = [(admitted(books, row, 0.9), row) for row in (trial(10 + place, hold=CALL) for place in range(4))]
+    calls = [admitted(books, trial(row, hold=CALL), 0.8) for row in range(5)]
+    refused = [(admitted(books, row, 0.9), row) for row in (trial(10 + place, hold=CALL) for place in range(5))]
     for admission, row in refused:
         books.faulted(admission, row, TOKENS, 1.0)
     return books, calls[0]
@@ -49,7 +49,7 @@ def test_pools_that_look_shared_are_booked_as_one():
     books, _ = all_refused()
 
     assert [pool.name for pool in books.router.booked()] == ["global"]
-    assert "4 global pools were refused together" in (books.sharing.note() or "")
+    assert "5 global pools were refused together" in (books.sharing.note() or "")
     assert admitted(books, trial(20, hold=CALL), 1.5).pool.name == "global"
 
 
@@ -69,19 +69,20 @@ def test_what_a_lane_settles_while_it_is_booked_elsewhere_counts_as_its_own_pool
     books.answered(admission, row, Usage(100, 20), 2.0)
 
     assert books.router.pools[admission.lane.pool].settled_tokens == 200
+    assert books.router.pools[admission.lane.pool].used_tokens(2.0) == CALL + 200  # and the one of before, still out
 
 
 def test_pools_that_are_told_different_numbers_are_never_one():
-    books, _ = all_refused(numbers=(60_000, 61_000, 62_000, 63_000))
+    books, _ = all_refused(numbers=(60_000, 61_000, 62_000, 63_000, 64_000))
 
-    assert len(books.router.booked()) == 4
+    assert len(books.router.booked()) == 5
     assert books.sharing.note() is None
 
 
 def test_geo_pools_are_never_one():
     books, _ = all_refused(kind="us")
 
-    assert len(books.router.booked()) == 4
+    assert len(books.router.booked()) == 5
 
 
 def test_pools_that_turn_out_to_be_several_are_parted_for_good():

@@ -64,12 +64,12 @@ def stats(url: str) -> dict[str, Any]:
     return told
 
 
-def write_job(folder: Path, url: str, rows: int, in_flight: int = 20) -> Path:
-    """Write an input of unlike prompts and a job over it."""
+def write_job(folder: Path, url: str, rows: int, in_flight: int = 20, unlike: int | None = None) -> Path:
+    """Write an input and a job over it; all its prompts are unlike, or so many of them."""
     table = {
         "id": [f"id-{row}" for row in range(rows)],
         "label": [row % 7 for row in range(rows)],
-        "text": [f"Row {row} says its number. [[output_tokens=2]]" for row in range(rows)],
+        "text": [f"Row {row % (unlike or rows)} says its number. [[output_tokens=2]]" for row in range(rows)],
     }
     pq.write_table(pa.table(table), folder / "rows.parquet")
     job = folder / "job.toml"

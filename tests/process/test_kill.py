@@ -41,6 +41,24 @@ def test_a_run_killed_again_while_it_resumes_still_loses_nothing(tmp_path: Path)
         assert stats(url)["repeated_calls"] <= kills * IN_FLIGHT
 
 
+def test_equal_requests_are_paid_once_over_kills(tmp_path: Path) -> None:
+    # 64 prompts, each of them in 25 rows; what a kill takes of the known answers is put in again from the logs.
+    with emulator("--latency-s", "0.02") as url:
+        job = write_job(tmp_path, url, rows=1_600, in_flight=IN_FLIGHT, unlike=64)
+        job.write_text(f'dedupe = "force"\n{job.read_text()}')
+        for calls in (5, 40):
+            process = start(job)
+            wait_for_calls(url, calls)
+            kill(process)
+
+        summary = run(job)
+
+        assert (summary["exit_code"], summary["rows"]) == (0, 1_600)
+        assert rows_of(job) == list(range(1_600))
+        assert stats(url)["prompts"] == 64
+        assert stats(url)["paid_calls"] <= 64 + 2 * IN_FLIGHT
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signalled_run_drains_and_nothing_is_paid_twice(tmp_path: Path, name: str) -> None:
     with emulator("--latency-s", "0.05") as url:

@@ -22,6 +22,7 @@ from tests.emulated_transport import EmulatedTransport
 from tests.virtual import run_virtual
 
 BEGAN = datetime(2026, 11, 3, 11, 59, 17, tzinfo=UTC)  # the same each time: tests of a quota look at the calendar
+Plain = str | int  # a key at the top of the file
 SIX_REGIONS = ["us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "eu-west-1"]
 
 
@@ -80,7 +81,7 @@ def results(spec: JobSpec) -> list[dict[str, Any]]:
     return rows
 
 
-def job(folder: Path, prompts: Sequence[str | None] | pa.Table, **changes: Mapping[str, Any] | str) -> JobSpec:
+def job(folder: Path, prompts: Sequence[str | None] | pa.Table, **changes: Mapping[str, Any] | Plain) -> JobSpec:
     """Write `prompts` to a Parquet file and return a job over it, with `changes` to its tables."""
     table = prompts if isinstance(prompts, pa.Table) else pa.table({"text": pa.array(prompts, pa.string())})
     path = folder / "rows.parquet"
@@ -89,7 +90,7 @@ def job(folder: Path, prompts: Sequence[str | None] | pa.Table, **changes: Mappi
     return job_over(folder, "rows.parquet", **changes)
 
 
-def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | str) -> JobSpec:
+def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | Plain) -> JobSpec:
     """Return a job over an input that is there already; None takes a key away."""
     tables: dict[str, Any] = {
         "name": "rehearsal",
@@ -103,8 +104,11 @@ def job_over(folder: Path, path: str, **changes: Mapping[str, Any] | str) -> Job
         "emulator": {"tpm": 60_000, "latency_s": 0.5, "latency_per_token_s": 0},
     }
     for name, change in changes.items():
-        table = change if isinstance(change, str) else {**tables.get(name, {}), **change}
-        tables[name] = table if isinstance(table, str) else {key: one for key, one in table.items() if one is not None}
+        if isinstance(change, Plain):
+            tables[name] = change
+        else:
+            table = {**tables.get(name, {}), **change}
+            tables[name] = {key: one for key, one in table.items() if one is not None}
     if tables["aws"].get("endpoint_url") != "emulator":
         del tables["emulator"]
     return JobSpec.from_mapping(tables, base=folder)

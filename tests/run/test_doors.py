@@ -122,3 +122,23 @@ def test_a_pool_of_mantle_is_named_in_quota_pools(tmp_path):
     found = plan(job(tmp_path, numbered(5), model=MANTLE, routing=NO_SCOPES, quota=quota))
 
     assert [one["tokens_per_minute"] for one in found["quotas"]] == [7_000]
+
+
+def test_a_job_without_a_schema_declares_no_tool_whatever_the_api(tmp_path):
+    per_row = {}
+    for door, model in {"invoke": {}, "converse": {"api": "converse"}, "mantle": MANTLE}.items():
+        (tmp_path / door).mkdir()
+        routing = NO_SCOPES if door == "mantle" else {}
+        per_row[door] = plan(job(tmp_path / door, numbered(10), model=model, routing=routing))["tokens"][
+            "input_per_row"
+        ]
+
+    assert per_row["converse"] == per_row["mantle"] == per_row["invoke"]
+
+
+def test_on_mantle_a_schema_goes_as_a_tool_and_its_input_is_the_answer(tmp_path):
+    schema = {"type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"]}
+    done = rehearse(job(tmp_path, numbered(3), model=MANTLE, routing=NO_SCOPES, generation={"schema": schema}))
+
+    assert done.summary["by_status"] == {"ok": 3}
+    assert all(isinstance(row["answer"]["label"], str) for row in done.rows())

@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batchrun.api import verify
+from batchrun.api import run, verify
 from batchrun.errors import InputError
 from batchrun.jobspec import JobSpec
+from batchrun.readyjob import ReadyJob
+from batchrun.records import Status
 from tests.run.rehearsal import Rehearsal, job_over, rehearse
 
 
@@ -123,3 +125,46 @@ def test_new_files_that_change_the_type_of_a_carried_column_are_refused(tmp_path
 
     with pytest.raises(InputError, match="input column 'n' was int32 and is int64 with the files of now"):
         rehearse(spec(tmp_path), first.transport)
+
+
+def test_a_scan_that_another_run_overtook_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two starts, one scans before a file arrives, and the other has fixed the order by the time of its lock."""
+    write(tmp_path / "rows", "c.parquet", range(20, 24))
+    scan = ReadyJob.scan_input
+    overtaken: list[int] = []
+
+    def slow(ready: ReadyJob, *given: object, **named: object) -> object:
+        if overtaken:
+            return scan(ready, *given, **named)  # type: ignore[arg-type]
+        overtaken.append(1)
+        assert run(spec(tmp_path, emulator={"latency_s": 0}))["exit_code"] == 0
+        write(tmp_path / "rows", "b.parquet", range(4))
+        (tmp_path / "out" / "manifest.json").rename(tmp_path / "kept")
+        found = scan(ready, *given, **named)  # type: ignore[arg-type] -- as if it had begun before the other's manifest
+        (tmp_path / "kept").rename(tmp_path / "out" / "manifest.json")
+        return found
+
+    monkeypatch.setattr(ReadyJob, "scan_input", slow)
+    ended = rehearse(spec(tmp_path))
+
+    assert [row["n"] for row in ended.rows()] == [*range(20, 24), *range(4)]
+    assert verify(ended.spec) == []
+
+
+def test_a_link_to_nowhere_among_the_parts_does_not_hide_them(done: Rehearsal, tmp_path: Path) -> None:
+    (tmp_path / "out" / "data" / ".#part-000000.parquet").symlink_to("nowhere")
+    ended = rehearse(spec(tmp_path), done.transport)
+
+    assert (ended.code, ended.calls) == (0, 8)
+
+
+def test_rows_are_not_sent_again_from_a_file_that_is_another_by_now(tmp_path: Path) -> None:
+    write(tmp_path / "rows", "a.parquet", range(8))
+    dead = {"tpm": 60_000, "outages": [{"region": "us-east-1", "kind": "InternalServerException", "from_s": 0}]}
+    limits = {"max_failed": 1.0}
+    first = rehearse(spec(tmp_path, emulator=dead, limits=limits, retry={"max_attempts": 1}))
+    write(tmp_path / "rows", "a.parquet", range(50, 58))
+    rehearse(spec(tmp_path, limits=limits), first.transport, accept_input_changes=True)
+
+    with pytest.raises(InputError, match=r"rows 0 to 3 cannot be sent again: input file .*a\.parquet has changed"):
+        rehearse(spec(tmp_path, limits=limits), first.transport, again=[Status.FAILED])

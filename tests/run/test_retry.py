@@ -13,6 +13,7 @@ from batchrun.jobspec import JobSpec
 from batchrun.records import Status
 from batchrun.storage.again import reopen
 from batchrun.storage.folder import Folder
+from batchrun.storage.output import Output
 from batchrun.storage.part_facts import read_facts
 from batchrun.storage.ranges import Range
 from tests.emulated_transport import EmulatedTransport
@@ -161,4 +162,20 @@ def test_a_log_that_a_kill_left_beside_its_new_part_is_removed(tmp_path: Path) -
     ended = rehearse(first.spec, first.transport)
 
     assert (ended.code, ended.calls, log.exists()) == (0, calls, False)
+    assert verify(first.spec) == []
+
+
+def test_any_number_of_parts_is_sent_again_with_few_logs_open_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchrun.storage.output.MOST_OPEN_RANGES", 2)
+    monkeypatch.setattr("batchrun.backlog.MOST_OPEN_RANGES", 2)
+    first = rehearse(spec(tmp_path, [FAILS_TWICE.replace("*2", f"*{2}") + str(row) for row in range(24)]))
+    opened: list[int] = []
+    monkeypatch.setattr(Output, "open_ranges", property(lambda output: opened.append(len(output._open)) or opened[-1]))
+    second = retried(first)
+
+    assert (first.summary["by_status"], second.summary["by_status"]) == ({"failed": 24}, {"ok": 24})
+    assert second.summary["usd"] == pytest.approx(sum(row["cost_usd"] for row in second.rows()))
+    assert max(opened) <= 2
     assert verify(first.spec) == []

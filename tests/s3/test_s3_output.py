@@ -191,3 +191,37 @@ def test_a_run_whose_lock_was_taken_over_stops_and_writes_nothing_more(job: Job,
     assert summary["exit_code"] == 5
     assert "this run lost its lock" in summary["reason"]
     assert not {"_SUCCESS", "summary.json"} & {*names(object_store)}
+
+
+def test_who_has_lost_the_lock_publishes_nothing_although_nobody_else_did_yet(
+    job: Job, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    with open_store(job()) as store, store.hold():
+        store.adopt("run")
+        store.clear_tmp()
+        key = "out/reviews/lock"
+        object_store.client().put_object(Bucket=object_store.bucket, Key=key, Body=b'{"pid": 1, "host": "other"}')
+        part = store.tmp / "part-000000.parquet"
+        part.write_bytes(b"late")
+
+        with pytest.raises(LockedError, match="this run lost its lock"):
+            store.publish(part, "data/part-000000.parquet")
+        with pytest.raises(LockedError, match="this run lost its lock"):
+            store.remove_log("000000.log")
+        store.write("status.json", b"{}")
+
+    assert names(object_store) == ["lock"]
+
+
+def test_equal_requests_are_sent_once_also_from_another_machine(
+    job: Job, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    # What was answered is known from the parts in the bucket; the file of known answers is the first machine's own.
+    texts = [f"Name {row % 4}. [[output_tokens=2]]" for row in range(20)]
+    once = {"dedupe": "force"}
+    run(job(texts, limits={"rows": 8}).model_copy(update=once))
+    summary = run(job(texts, base=tmp_path / "elsewhere").model_copy(update=once))
+
+    assert (summary["exit_code"], summary["rows"]) == (0, 20)
+    assert (summary["dedupe"]["rows"], summary["lanes"]) == (12, [])
+    assert not any("sqlite" in name for name in names(object_store))

@@ -149,7 +149,7 @@ _ALL = (
         Target(ratio=1.10, throttled_share=0.04, says="shared"),
         seeds=1,
     ),
-    # g0 to g3 are not the issue's: they guard pools of their own against being taken for one, and one against parting.
+    # g0 to g4 are not the issue's: they guard pools of their own against being taken for one, and one against parting.
     Case(
         "g0",
         "25 pools of their own that only look like one: all told 10 × the true quota; 6 minutes of work",
@@ -168,8 +168,8 @@ _ALL = (
     ),
     Case(
         "g2",
-        "3 pools of their own, told right; 1.4 minutes of work",
-        setups.own_pools(1.4, 100_000, *[100_000] * 3),
+        "6 pools of their own, told right; 1.4 minutes of work",
+        setups.own_pools(1.4, 50_000, *[50_000] * 6),
         Target(ratio=1.10, throttled_share=0.02),
         BUCKETS,
         seeds=1,
@@ -179,6 +179,14 @@ _ALL = (
         "one global pool as in g, another tenant takes half from minute 2 to 4",
         setups.shared_with_a_tenant,
         Target(ratio=1.10, throttled_share=0.04, says="shared"),
+        ("bucket 60 s", "bucket 5 s", "fixed", "sliding"),
+        seeds=1,
+    ),
+    Case(
+        "g4",
+        "as g0, but all told 100 × the true quota: all of them together are a quarter of the number",
+        setups.own_pools(6, 2_000_000, *[20_000] * 25),
+        Target(ratio=1.05),
         ("bucket 60 s", "bucket 5 s", "fixed", "sliding"),
         seeds=1,
     ),

@@ -28,12 +28,16 @@ def named(file: SourceFile, *names: str) -> list[SourceFile]:
     return [replace(file, name=name) for name in names]
 
 
-def output_of(made: Made, files: list[SourceFile], accepted: tuple[str, ...] = ()) -> Manifest:
-    return replace(made.manifest, files=tuple(files), accepted=accepted)
+def output_of(made: Made, files: list[SourceFile], gone: tuple[str, ...] = ()) -> Manifest:
+    return replace(made.manifest, files=tuple(files), gone=gone)
 
 
 def now(made: Made, files: list[SourceFile], missing: tuple[str, ...] = ()) -> Source:
     return Source(made.source.base, files, missing)
+
+
+def _never(_first_row: int, _stop_row: int) -> bool:
+    return False
 
 
 def test_missing_and_changed_files_are_told_apart_and_new_ones_are_welcome(made: Made, file: SourceFile) -> None:
@@ -53,7 +57,7 @@ def test_a_new_time_of_change_alone_is_no_change(made: Made, file: SourceFile) -
 def test_a_file_whose_absence_was_accepted_is_no_change(made: Made, file: SourceFile) -> None:
     (gone,) = named(file, "a")
 
-    assert input_changes(output_of(made, [gone], accepted=("a",)), now(made, [gone], ("a",))) == []
+    assert input_changes(output_of(made, [gone], gone=("a",)), now(made, [gone], ("a",))) == []
 
 
 def test_hundreds_of_missing_files_make_few_lines(made: Made, file: SourceFile) -> None:
@@ -68,7 +72,9 @@ def test_hundreds_of_missing_files_make_few_lines(made: Made, file: SourceFile) 
 def test_what_is_not_accepted_is_named_with_the_ways_out(made: Made, file: SourceFile) -> None:
     (gone,) = named(file, "a")
     with pytest.raises(InputError) as told:
-        check_changes("out", output_of(made, [gone]), now(made, [gone], ("a",)), lambda *_: False, accept=False)
+        check_changes(
+            "out", output_of(made, [gone]), now(made, [gone], ("a",)), lambda *_: False, lambda *_: False, accept=False
+        )
 
     assert str(told.value) == (
         "out: the input is not what it was:\n"
@@ -88,9 +94,9 @@ def test_a_missing_file_is_accepted_only_once_its_rows_are_done(made: Made, file
         return len(asked) == 2
 
     output, source = output_of(made, files), now(made, files, ("b",))
-    assert check_changes("out", output, source, unfinished, accept=True) == ["b"]
+    assert check_changes("out", output, source, unfinished, _never, accept=True) == ["b"]
     with pytest.raises(InputError, match="b: missing, and rows 10 to 19 are not all done: put it back"):
-        check_changes("out", output, source, unfinished, accept=True)
+        check_changes("out", output, source, unfinished, _never, accept=True)
     assert asked == [(10, 20), (10, 20)]
 
 
@@ -99,8 +105,14 @@ def test_a_changed_file_is_accepted_only_with_as_many_rows_as_before(made: Made,
     longer = replace(other, rows=11)
 
     def check(found: SourceFile) -> list[str]:
-        return check_changes("out", output_of(made, [file]), now(made, [found]), lambda *_: True, accept=True)
+        return check_changes(
+            "out", output_of(made, [file]), now(made, [found]), lambda *_: True, lambda *_: begun, accept=True
+        )
 
+    begun = False
     assert check(other) == [file.name]
     with pytest.raises(InputError, match="with another number of rows, all behind it would change their numbers"):
         check(longer)
+    begun = True
+    with pytest.raises(InputError, match="some of rows 0 to 9 are answered and have no part yet"):
+        check(other)

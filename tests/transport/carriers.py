@@ -9,6 +9,7 @@ from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.doors import door_of
 from batchrun.bedrock.http import HttpTransport
 from batchrun.bedrock.sdk import SdkTransport
+from batchrun.bedrock.service import NOTHING_ASKED, Service
 from batchrun.bedrock.wire import KEEP_ALIVE_S, Wire
 from batchrun.clock import slept_s
 from batchrun.records import Message, Prompt, Request
@@ -36,8 +37,9 @@ class Carrier:
         keep_alive_s: float = KEEP_ALIVE_S,
         slept_s: Callable[[], float] = slept_s,
         sampling: Sampling = SAMPLING,
+        service: Service = NOTHING_ASKED,
     ) -> SdkTransport | HttpTransport:
-        wire = Wire(self.api, sampling, connections, keep_alive_s)
+        wire = Wire(self.api, sampling, connections, keep_alive_s, service)
         if self.transport == "sdk":
             return SdkTransport(access, wire, slept_s)
         return HttpTransport(access, wire, door_of(CARD, self.api, self.endpoint), slept_s)

@@ -63,7 +63,7 @@ async def test_a_connection_that_the_network_has_forgotten_is_not_used_again(car
 async def test_the_proxy_of_these_tests_does_swallow_what_comes_over_a_forgotten_connection(
     carrier: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(READ_TIMEOUT, -3.5)  # and 4 s for 100 tokens
+    monkeypatch.setattr(READ_TIMEOUT, -3.0)  # and 4 s for 100 tokens
     async with behind_a_proxy(forgets_after_s=0.1) as (_, between):
         async with carrier(at(between), keep_alive_s=30) as transport:
             await transport.send(carrier.inference_id, "us-east-1", request())

@@ -11,6 +11,7 @@ from carriers import ALL, HTTP, SDK, Carrier, request
 from batchrun.api import arun
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.faults import Action, Fault
+from batchrun.bedrock.service import Service
 from batchrun.records import Completion
 from tests.run.rehearsal import job, numbered, results
 from tests.services import Account
@@ -113,6 +114,17 @@ def run(
 ) -> tuple[dict[str, Any], Any]:
     spec = job(folder, numbered(8), model=model, routing=routing or {}, aws={"endpoint_url": signing.account.url})
     return anyio.run(partial(arun, spec), backend="asyncio"), spec
+
+
+@over_invoking
+@pytest.mark.anyio
+async def test_what_is_asked_of_bedrock_in_headers_is_signed_like_the_rest(carrier: Carrier, signing: Signing) -> None:
+    asked = Service("reserved", {"cost  centre": "a:b/c = 1", "team": "reviews"})
+    signing.by(signing.account.session)
+    async with carrier(Access(endpoint_url=signing.account.url), service=asked) as transport:
+        answer = await transport.send(carrier.inference_id, "us-east-1", request())
+
+    assert isinstance(answer, Completion), answer
 
 
 @over_models

@@ -21,7 +21,7 @@ printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size
 names = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=20).filter(
     lambda name: name not in {*SIGNED_HEADERS_BLACKLIST, *OURS, "date", "x-amz-content-sha256"}
 )
-headers = st.dictionaries(names, st.lists(printable, min_size=1, max_size=3).map(" ".join), max_size=6)
+headers = st.dictionaries(names, st.lists(printable, min_size=1, max_size=3).map("  ".join), max_size=6)
 # No AWS ID is made of dots alone, which the signer would take for a step up.
 model_ids = st.text(min_size=1, max_size=60).filter(lambda text: text.strip(".") and text.isprintable())
 keys = st.builds(Keys, printable, printable, st.none() | printable)

@@ -15,6 +15,7 @@ from carriers import ALL, BOTH, CARD, HTTP, US, Carrier, request
 from batchrun.bedrock.credentials import Access
 from batchrun.bedrock.doors import door_of
 from batchrun.bedrock.faults import Action, Fault
+from batchrun.bedrock.service import Service
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import serve
 from batchrun.errors import AccessError
@@ -74,16 +75,24 @@ async def test_an_id_or_arn_is_written_into_the_url_as_the_sdk_writes_it(inferen
     assert by_http.startswith("/us-east-1/model/")
 
 
+def named(call: web.BaseRequest) -> dict[str, str]:
+    """Return what a call says of itself to Bedrock, apart from who signed it and when."""
+    return {name.lower(): value for name, value in call.headers.items() if name.lower().startswith("x-amzn-bedrock-")}
+
+
 async def test_both_transports_send_the_same_body_and_say_what_it_is() -> None:
+    asked = Service("flex", {"team": "reviews"}, "gr1abc", "1")
     seen = Seen()
     async with listening(seen) as url:
         for carrier in BOTH:
-            async with carrier(Access(endpoint_url=url)) as transport:
+            async with carrier(Access(endpoint_url=url), service=asked) as transport:
                 await transport.send(US, "us-east-1", request("Grüße, 你好"))
 
     assert seen.bodies[0] == seen.bodies[1]
+    assert named(seen.calls[0]) == named(seen.calls[1])
     for name in ("Content-Type", "Accept", "Host"):
         assert seen.calls[0].headers[name] == seen.calls[1].headers[name], name
+    assert len(named(seen.calls[0])) == 4
     assert all(call.headers["User-Agent"].startswith("batchrun/") for call in seen.calls)
 
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 CONNECTIONS = 32
 CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 60.0
+READ_TIMEOUT_S = 20.0  # a lock that waits for longer has lapsed
 ATTEMPTS = 10  # with the SDK's waits of up to 20 s: a store may be away for about a minute
 REGION = "us-east-1"  # where nothing names one: S3 says which Region a bucket is in, and the SDK goes there
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

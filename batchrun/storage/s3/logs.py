@@ -1,5 +1,6 @@
 """Copies of logs in a bucket: an object for every stretch that was appended, named by where it begins."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
@@ -9,6 +10,9 @@ from batchrun.errors import LockedError
 from batchrun.storage.files import write_atomically
 from batchrun.storage.s3.bucket import Bucket
 from batchrun.storage.s3.problems import ConflictError
+from batchrun.storage.wal import again_of
+
+STRETCH = re.compile(r"(?P<log>[0-9]{6,}\.log)\.[0-9]{12,}")
 
 
 class LogCopies:
@@ -39,7 +43,9 @@ class LogCopies:
             path = self._wal / name
             here = path.read_bytes() if path.exists() else b""
             if not here.startswith(copied):
-                write_atomically(path, copied + _rest(here, copied))
+                # A log of another generation is of outcomes that were replaced by a part since.
+                rest = _rest(here, copied) if again_of(here) == again_of(copied) else b""
+                write_atomically(path, copied + rest)
             self._copied[name] = len(copied)
 
     def flush(self, names: Collection[str]) -> None:
@@ -52,8 +58,9 @@ class LogCopies:
                 self._flush(name)
 
     def remove(self, name: str) -> None:
-        """Remove the copies of a log."""
+        """Remove a log and its copies."""
         with self._copying:
+            (self._wal / name).unlink(missing_ok=True)  # first: it must not be copied again
             self._bucket.delete(self._keys.pop(name, []))
             self._copied.pop(name, None)
 
@@ -72,7 +79,10 @@ class LogCopies:
         try:
             self._bucket.create(key, content)
         except ConflictError as error:
-            raise LockedError(f"{error}; another run holds this output by now") from error
+            there = self._bucket.get(key)
+            if there is None or not content.startswith(there.content):
+                raise LockedError(f"{error}; another run holds this output by now") from error
+            content = there.content  # ours, of a write whose answer was lost; the rest follows
         self._keys[name].append(key)
         self._copied[name] = start + len(content)
 
@@ -80,12 +90,20 @@ class LogCopies:
         """Return the content of each copied log, as far as its stretches join."""
         logs: dict[str, bytes] = defaultdict(bytes)
         for info in self._bucket.objects(self._prefix):
-            name, _, start = info.key.removeprefix(self._prefix).rpartition(".")
+            name = copied_log(info.key.removeprefix(self._prefix))
+            if name is None:
+                continue
             self._keys[name].append(info.key)
             stretch = self._bucket.get(info.key)
-            if stretch is not None and int(start) == len(logs[name]):
+            if stretch is not None and int(info.key.rpartition(".")[2]) == len(logs[name]):
                 logs[name] += stretch.content
         return dict(logs)
+
+
+def copied_log(name: str) -> str | None:
+    """Return the log that an object among the copies is a stretch of, None if it is none of ours."""
+    found = STRETCH.fullmatch(name)
+    return found["log"] if found else None
 
 
 def _rest(here: bytes, copied: bytes) -> bytes:

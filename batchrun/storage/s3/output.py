@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from batchrun.errors import InputError, LockedError, StorageError
+from batchrun.storage.ranges import DATA, LOG_SUFFIX
 from batchrun.storage.s3.bucket import Bucket, ObjectInfo
 from batchrun.storage.s3.lock import BucketLock, is_held
-from batchrun.storage.s3.logs import LogCopies
+from batchrun.storage.s3.logs import LogCopies, copied_log
 from batchrun.storage.s3.problems import ConflictError
 from batchrun.storage.store import MANIFEST, SUCCESS, Hold
 
@@ -34,7 +35,9 @@ class BucketOutput:
         self._scratch = scratch
         self._run_id: str | None = None
         self._known: dict[str, ObjectInfo] = {}  # objects by name, as they were seen last
-        self._etags: dict[str, str] = {}  # of objects that this run read or wrote
+        self._etags: dict[str, str] = {}  # of objects that this run read to replace them, or wrote
+        self._parts_before: dict[str, str] | None = None  # ETags of the parts that this run found
+        self._lock: BucketLock | None = None
         self._copies: LogCopies | None = None
 
     def __repr__(self) -> str:
@@ -67,7 +70,7 @@ class BucketOutput:
         """
         if not self.exists(MANIFEST):
             strangers = sorted(name for name in self._names("") if name != LOCK)
-            if strangers:
+            if strangers and not self.exists(MANIFEST):  # another start may have been faster
                 raise InputError(
                     f"output.path {self.name}: holds objects and no batchrun manifest ({', '.join(strangers[:3])}); "
                     "choose an empty or new prefix"
@@ -79,7 +82,8 @@ class BucketOutput:
 
     def hold(self) -> AbstractContextManager[Hold]:
         """Return the lock, to be entered, which may take a minute; LockedError then if another run holds the output."""
-        return BucketLock(self._bucket, self._key(LOCK))
+        self._lock = BucketLock(self._bucket, self._key(LOCK))
+        return self._lock
 
     def is_held(self) -> bool:
         """Tell whether a run holds the output now."""
@@ -102,11 +106,14 @@ class BucketOutput:
         return found.content
 
     def write(self, name: str, content: bytes, *, sync: bool = True) -> None:
-        """Write an object; LockedError if it is guarded and somebody else wrote it meanwhile."""
+        """Write an object; LockedError if it is guarded and somebody else wrote it meanwhile.
+
+        The state of a run that has lost its lock is nobody's business any more, and is not written.
+        """
         del sync  # a store has what it has answered for
         if name in GUARDED:
             self._guarded(name, content)
-        else:
+        elif self._lock is None or self._lock.lost is None:
             self._bucket.put(self._key(name), content)
 
     def remove(self, name: str) -> None:
@@ -117,7 +124,10 @@ class BucketOutput:
 
     def names(self, folder: str) -> Mapping[str, Hashable]:
         """Return all objects in a folder of the output by name, with their ETags."""
-        return self._names(f"{folder}/")
+        found = self._names(f"{folder}/")
+        if folder == DATA and self._parts_before is None:
+            self._parts_before = {f"{DATA}/{name}": etag for name, etag in found.items()}
+        return found
 
     def open(self, name: str) -> pa.NativeFile:
         """Open an object for random reads, as it is now."""
@@ -125,11 +135,17 @@ class BucketOutput:
         if info is None:
             raise FileNotFoundError(f"{self.where(name)}: there is no such object")
         self._known[name] = info
-        self._etags[name] = info.etag
         return pa.PythonFile(self._bucket.open(info), mode="r")
 
     def publish(self, beside: Path, name: str) -> None:
-        """Upload a whole file of `tmp` as the object `name`, in place of the one that this run knows, if any."""
+        """Upload a whole file of `tmp` as the object `name`, in place of the one that this run found, if any.
+
+        Raises LockedError if the output is another run's by now, or that run has published the part.
+        """
+        if self._lock is not None:
+            self._lock.renew()  # a machine that slept has found out by nothing else
+        if before := (self._parts_before or {}).pop(name, None):
+            self._etags[name] = before
         self._guarded(name, beside)
         self._known.pop(name, None)
         beside.unlink()
@@ -139,6 +155,11 @@ class BucketOutput:
         self._run_id = run_id
         self._copies = LogCopies(self._bucket, self._key("wal/"), self.wal)
 
+    def logs(self) -> set[str]:
+        """Return the names of the adopted run's logs, here or in copies."""
+        here = {path.name for path in self.wal.glob(f"*{LOG_SUFFIX}")}
+        return here | {copied_log(name) or "" for name in self._names("wal/")} - {""}
+
     def fetch_logs(self) -> None:
         """Bring the logs to `wal` that another machine copied to the bucket, and forget copies that are not needed."""
         if self._copies is not None:
@@ -146,14 +167,15 @@ class BucketOutput:
 
     def flush_logs(self, names: Collection[str]) -> None:
         """Copy to the bucket what was appended to these logs; LockedError if another run writes there."""
+        self._refuse_if_lost()
         if self._copies is not None:
             self._copies.flush(names)
 
     def remove_log(self, name: str) -> None:
         """Remove a log whose part is there, and its copies."""
+        self._refuse_if_lost()
         if self._copies is not None:
             self._copies.remove(name)
-        (self.wal / name).unlink(missing_ok=True)
 
     def move_aside(self) -> str | None:
         """Copy an earlier output to a prefix beside it and remove it here; return where it went.
@@ -166,6 +188,8 @@ class BucketOutput:
         aside = f"{self._prefix}.old-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         for name in names:
             self._bucket.copy(self._key(name), f"{aside}/{name}")
+        if self._lock is not None:
+            self._lock.renew()  # copies may take longer than a lock lasts
         self._bucket.delete([self._key(name) for name in names[:-1]])
         self._bucket.delete([self._key(MANIFEST)])
         self._etags.clear()
@@ -177,6 +201,10 @@ class BucketOutput:
         shutil.rmtree(self.tmp, ignore_errors=True)
         for folder in (self.wal, self.tmp):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def _refuse_if_lost(self) -> None:
+        if self._lock is not None and self._lock.lost is not None:
+            raise LockedError(self._lock.lost)
 
     def _guarded(self, name: str, content: bytes | Path) -> None:
         etag = self._etags.get(name)
