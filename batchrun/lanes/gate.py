@@ -173,20 +173,24 @@ class Gate:
 
     def _admit_line(self, now_s: float) -> Refused | None:
         """Let in the line from its front; return what stops the first that stays."""
+        refused_now: dict[tuple[bytes, ...], float] = {}  # one answer for all that share a prefix: a full line is long
         while self._line:
             waiter = self._line[0][1]
-            if self.admissions.stands_aside(waiter.trial, now_s):
+            if (at_s := refused_now.get(_prefixes(waiter))) is not None:
+                self._keep_back(waiter, at_s)
+            elif self.admissions.stands_aside(waiter.trial, now_s):
                 self._resting.append(waiter)
             elif (refused := self._try(waiter, now_s)) is not None:
                 if refused.bound is not Bound.CACHE:
                     return refused
                 self._keep_back(waiter, refused.at_s)
+                refused_now[_prefixes(waiter)] = refused.at_s
             heapq.heappop(self._line)
         return None
 
     def _keep_back(self, waiter: _Waiter, at_s: float) -> None:
         """Let others pass a row that waits for its prefix; a row with another one can go to the same lanes."""
-        group = self._groups.setdefault(tuple(prefix.key for prefix in waiter.trial.request.prefixes), _Group())
+        group = self._groups.setdefault(_prefixes(waiter), _Group())
         group.waiters.append(waiter)
         group.at_s = min(group.at_s, at_s)
 
@@ -255,6 +259,10 @@ class Gate:
             shut = "\n".join(f"  {line}" for line in router.obstacles(now_s))
             reason = f"no lane is open:\n{shut}"
             self.close(AccessError(reason) if router.all_closed() else RunStopped(reason))
+
+
+def _prefixes(waiter: _Waiter) -> tuple[bytes, ...]:
+    return tuple([prefix.key for prefix in waiter.trial.request.prefixes])
 
 
 def _told(blocked: Refused | None, aside: Refused | None, kept_back: Refused | None) -> Bound | None:

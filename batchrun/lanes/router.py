@@ -69,6 +69,7 @@ class Router:
         for one that is being warmed, or is warm and open soon. Docs/caching.md has the sums.
         """
         cold: Lane | None = None
+        passed_over = False
         asked: list[Door] = []
         for doors in self._classes:
             asked += doors
@@ -80,6 +81,7 @@ class Router:
                     heat = kept.heat(lane, now_s)
                     if heat is Heat.WARM:
                         return lane
+                    passed_over = True
                     if heat is Heat.COLD and first is None:
                         first = lane
             if first is not None and kept.pays(self.lanes, now_s):
@@ -87,12 +89,13 @@ class Router:
             cold = cold or first
             if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
                 break  # no reason to pay more
-        led_until_s = kept.led_until([lane for door in asked for lane in door.holds()], now_s)
-        opens_s = min([door.opens_at_s for door in asked if _keeps(door, kept, now_s)], default=inf)
-        if led_until_s < inf or opens_s <= now_s + STAY_S:
-            spreads_s = kept.spreads_at(now_s) if cold is not None else inf
-            at_s = min(led_until_s, opens_s, spreads_s if spreads_s > now_s else inf)
-            return Wait(at_s, for_quota=False, for_cache=True)
+        if passed_over or not kept.many:
+            led_until_s = kept.led_until([lane for door in asked for lane in door.holds()], now_s)
+            opens_s = min([door.opens_at_s for door in asked if _keeps(door, kept, now_s)], default=inf)
+            if led_until_s < inf or opens_s <= now_s + STAY_S:
+                spreads_s = kept.spreads_at(now_s) if cold is not None else inf
+                at_s = min(led_until_s, opens_s, spreads_s if spreads_s > now_s else inf)
+                return Wait(at_s, for_quota=False, for_cache=True)
         if cold is not None:
             return cold
         earliest_s = min([door.opens_at_s for door in asked], default=inf)

@@ -19,7 +19,7 @@ SAFETY_S = 5.0  # of a TTL: a call takes a while to arrive, and a read that come
 # Rows from which a lane's own entry pays for itself, the first of them writing at 1.25 or 2 times the input's price and
 # the rest reading at a tenth: 1.25 + 0.1 < 2, and 2 + 2 x 0.1 < 3. List prices; docs/caching.md has the sums.
 PAYS_FROM = {"5m": 2, "1h": 3}
-MANY = 8  # rows that pay for any further lane: where a run's rows are all alike, so many always wait at the gate
+MANY = 32  # rows that pay for any further lane: as many wait wherever a run of like rows has more quota than calls
 SPREAD_S = 1.0  # that rows are kept back before they warm a further lane: about an answer, in which others may come
 LEAD_S = 30.0  # what hangs for longer is not waited for: another call leads. No answer of usual length takes so long.
 MOST_KNOWN = 100_000  # entries remembered, about 30 MB: rows may have a prefix of their own
@@ -44,6 +44,11 @@ class Kept:
         """Tell how a lane stands to them."""
         return self.warmth.heat(lane, self.keys, now_s)
 
+    @property
+    def many(self) -> bool:
+        """Tell whether so many rows wait for them as if the run's rows were all alike."""
+        return self.warmth.waiting(self.keys[-1]) >= MANY
+
     def pays(self, lanes: Sequence[Lane], now_s: float) -> bool:
         """Tell whether so many rows wait for them, shared out, that one more of `lanes` pays for its own entry.
 
@@ -51,11 +56,10 @@ class Kept:
         """
         if now_s < self.spreads_at(now_s):
             return False
-        waiting = self.warmth.waiting(self.keys[-1])
-        if waiting >= MANY:
+        if self.many:
             return True
         serving = sum(self.heat(lane, now_s) is not Heat.COLD for lane in lanes)
-        return waiting >= PAYS_FROM[self.warmth.ttl] * (serving + 1)
+        return self.warmth.waiting(self.keys[-1]) >= PAYS_FROM[self.warmth.ttl] * (serving + 1)
 
     def spreads_at(self, now_s: float) -> float:
         """Return when rows that wait for them may warm further lanes [s]."""
