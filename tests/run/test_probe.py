@@ -200,7 +200,7 @@ def test_with_dedupe_every_row_is_counted_as_if_it_were_sent(tmp_path):
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return lay(tmp_path, [f"Name fish {row}." for row in range(40)])
+    return lay(tmp_path, [f"Name fish {row}. [[output_tokens={5 + row % 3}]]" for row in range(40)])
 
 
 def test_the_command_probes_and_plans(desk: Desk) -> None:
