@@ -11,11 +11,12 @@ from math import inf
 from batchrun.lanes.pool import Pool, Reservation
 from batchrun.lanes.unconfirmed import CONFIRMED_AFTER, LEAST_ROUND_TRIP_S, Unconfirmed
 
-FIRST_TESTS = 6  # that come soon one after the other, whatever the readings say: so long they prove nothing
+FIRST_S = 4.0  # so long tests come soon one after the other, whatever the readings say: they prove nothing yet
 SOON_S = 0.5  # from one of them to the next, or after a test that let many calls through
 FIRST_WAIT_S = 2.0  # after another test that was refused; twice as long each time
 LONGEST_WAIT_S = 240.0
 SURPLUS_S = 1.0  # of what the number brings: a call let through so far beyond what one pool can have is no error
+LATE_SURPLUS_S = 3.0  # the same after the first seconds: a window that slides may have more than seemed
 SURPLUS_CALLS = 10  # and at least so many calls beyond
 LEAST_RATE = 0.3  # of the number: measured below it they are rather several, and the smallest holds up the others
 TOO_MUCH = 2.0  # times what one pool can have refilled since the first refusal, or holds: so much is several pools'
@@ -38,13 +39,13 @@ class JointPool(Pool):
         self._opens_at_s = now_s + CONFIRMED_AFTER * round_trip_s
         self._tests = Unconfirmed(round_trip_s)
         self._test_at_s = 0.0
-        self._first_tests = FIRST_TESTS
+        self._first_until_s = self._opens_at_s + FIRST_S
         self._wait_s = FIRST_WAIT_S
         self._test_refused_at_s = -inf
         self._round_trip_s = round_trip_s
-        self._had = inf  # the most that one pool can have had at a refusal, and what had been charged until then
+        self._had = inf  # the most that one pool can have had at a refusal, and what its minute had been charged then
         self._had_at_s = now_s
-        self._charged_before = 0.0
+        self._used_then = 0.0
         self._proof_at_s = inf  # when a call was sent that one pool cannot let through
 
     def ready_at(self, hold: float, now_s: float) -> float:
@@ -58,11 +59,12 @@ class JointPool(Pool):
         if ready_s <= now_s or ready_s == inf:
             return ready_s
         self._confirm(now_s)
-        if self._first_tests <= 0 and not self._tokens.forbids(hold, now_s):
+        if now_s >= self._first_until_s and not self._tokens.forbids(hold, now_s):
             self._had = inf  # a window may have turned since
             return ready_s
         free_s = self._ready_but_for_tokens(hold, now_s)
-        tested_s = max(self._test_at_s, self._tests.ready_beyond_at(now_s), free_s)
+        few_s = self._tests.ready_beyond_at(now_s, self._proof(hold, now_s) / hold)
+        tested_s = max(self._test_at_s, few_s, free_s)
         return max(now_s, min(ready_s, tested_s))
 
     def reserve(self, hold: float, now_s: float) -> Reservation:
@@ -72,7 +74,7 @@ class JointPool(Pool):
         if not beyond:
             return reservation
         self._tests.sent(now_s, beyond=True)
-        if self._has(now_s) < -max(SURPLUS_CALLS * hold, SURPLUS_S * self._number_per_s):
+        if self._has(now_s) < -self._proof(hold, now_s):
             self._proof_at_s = min(self._proof_at_s, now_s)
         return replace(reservation, beyond=True)
 
@@ -116,16 +118,20 @@ class JointPool(Pool):
             self._tokens.refuse(held, at_s)
         self._had_less_than(refused.hold, at_s)
 
+    def _proof(self, hold: float, now_s: float) -> float:
+        """Return how far beyond what one pool can have a call that passes is no error [quota tokens]."""
+        surplus_s = SURPLUS_S if now_s < self._first_until_s else LATE_SURPLUS_S
+        return max(SURPLUS_CALLS * hold, surplus_s * self._number_per_s)
+
     def _has(self, now_s: float) -> float:
-        """Return the most that a bucket of the number can have now, by its last refusals."""
-        return (
-            self._had + (now_s - self._had_at_s) * self._number_per_s - (self._tokens.charged() - self._charged_before)
-        )
+        """Return the most that one pool of the number can have now, by its last refusals."""
+        flown_in = (now_s - self._had_at_s) * self._number_per_s
+        return self._had + flown_in - (self.used_tokens(now_s) - self._used_then)  # a window forgets what it forgets
 
     def _had_less_than(self, hold: float, now_s: float) -> None:
         """Take that `hold` was refused: one pool had less, and what flowed in while the refusal was under way."""
         least = min(self._has(now_s), hold + self._round_trip_s * self._number_per_s)
-        self._had, self._had_at_s, self._charged_before = least, now_s, self._tokens.charged()
+        self._had, self._had_at_s, self._used_then = least, now_s, self.used_tokens(now_s)
 
     def _confirm(self, now_s: float) -> None:
         """Take the tests that no refusal came for, and the rate that refusals have measured."""
@@ -137,8 +143,7 @@ class JointPool(Pool):
     def _end_test(self, hold: float, now_s: float) -> None:
         if self._tests.passed_beyond:
             self._tokens.level_is_below(hold, now_s)
-        soon = self._first_tests > 0 or self._tests.passed_beyond >= SURPLUS_CALLS
-        self._first_tests -= 1
+        soon = now_s < self._first_until_s or self._tests.passed_beyond >= SURPLUS_CALLS
         self._tests.start_again()
         self._proof_at_s = inf
         self._test_refused_at_s = now_s

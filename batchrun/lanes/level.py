@@ -40,11 +40,6 @@ class Level:
     def __repr__(self) -> str:
         return f"Level({self._level:.0f} at {self._at_s:.1f} s, rate_per_s={self.rate_per_s})"
 
-    @property
-    def charged(self) -> float:
-        """Return what was charged since the beginning."""
-        return self._charged
-
     def ready_at(self, cost: float, now_s: float) -> float:
         """Return the earliest time [s] at which the level covers `cost`; a cost above the capacity needs it full."""
         if self.rate_per_s is None:

@@ -60,10 +60,6 @@ class Mirror:
         """Return what is believed to come back each second, None if unknown."""
         return self._level.rate_per_s
 
-    def charged(self) -> float:
-        """Return what was charged since the beginning."""
-        return self._level.charged
-
     def room(self, now_s: float) -> float:
         """Return the free share of what a minute is believed to take; 1.0 where no limit is known."""
         limit = self.minute.per_minute

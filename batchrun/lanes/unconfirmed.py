@@ -1,6 +1,7 @@
 """Calls sent so recently that a refusal may be under way: they alone can overshoot, so their number is bounded."""
 
 from collections import deque
+from math import inf
 
 LEAST_ROUND_TRIP_S = 0.02
 LONGEST_ROUND_TRIP_S = 1.0  # a refusal that took longer waited for a connection, not for Bedrock
@@ -38,9 +39,9 @@ class Unconfirmed:
                 return sent_at_s + CONFIRMED_AFTER * self._round_trip_s
         return now_s
 
-    def ready_beyond_at(self, now_s: float) -> float:
-        """Return when another call may be sent that the minute forbids [s]."""
-        if self._beyond <= self.passed_beyond or not self._sent:
+    def ready_beyond_at(self, now_s: float, most: float = inf) -> float:
+        """Return when another call may be sent that the minute forbids [s]; `most` of them may be out."""
+        if self._beyond <= min(self.passed_beyond, most) or not self._sent:
             return now_s
         return self._sent[0][0] + CONFIRMED_AFTER * self._round_trip_s
 
