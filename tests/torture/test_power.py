@@ -1,11 +1,13 @@
 """Power cuts: of what was not synced anything may be gone, yet every row is there once and few are paid twice."""
 
+from dataclasses import fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from batchrun.records import Outcome
 from tests.torture.bench import Bench
 from tests.torture.books import Books
 from tests.torture.jobs import IN_FLIGHT, KINDS, Kind
@@ -27,6 +29,8 @@ SLOW_S = 0.08
 SLOW = Kind("slow", 40, 40, "max_tokens = 64", lambda _: f"[[output_tokens=2]] [[latency_s={SLOW_S}]]", lambda _: 1)
 A_RUN_S = 0.6  # about as long as a run takes
 SLACK_S = 0.5  # for the sync itself
+
+FINISHED_AT = [one.name for one in fields(Outcome)].index("finished_at")  # of an outcome line, a list of its fields
 
 
 def cut(bench: Bench, power: Power, chance: Random, fsync: str, death: Death | None) -> tuple[int, int]:
@@ -122,7 +126,7 @@ def test_a_part_that_was_renamed_without_a_sync_is_found_out(zygote: Zygote, boo
 
 def _finished_at(log: Path) -> dict[int, datetime]:
     return {
-        value[0]: datetime.fromisoformat(value[-1])
+        value[0]: datetime.fromisoformat(value[FINISHED_AT])
         for event, value in events(log.read_bytes() if log.exists() else b"")
         if event == "outcome"
     }
