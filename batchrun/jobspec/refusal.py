@@ -82,7 +82,7 @@ def _with_tables(names: Sequence[Path]) -> list[Path]:
 
 
 def _unknown(path: Path, detail: ErrorDetails, names: Sequence[Path]) -> Iterator[Path]:
-    """Name the unknown key; of a table that is still to come, the keys in it."""
+    """Name the unknown key; of a table with a name of ours in a wrong place, the keys in it."""
     inside = detail["input"]
     if path in names and isinstance(inside, Mapping):
         yield from ((*path, key) for key in inside)
