@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Lock
 from typing import Any, TextIO
 
 import anyio
@@ -134,18 +134,25 @@ async def _held(store: Store) -> AsyncIterator[Hold]:
 
     Whoever is cancelled meanwhile leaves no lock behind: the thread that gets it gives it back.
     """
-    lock, abandoned = store.hold(), Event()
+    lock, deciding = store.hold(), Lock()
+    entered = abandoned = False
 
     def enter() -> Hold:
+        nonlocal entered
         held = lock.__enter__()
-        if abandoned.is_set():
-            lock.__exit__(None, None, None)
+        with deciding:
+            entered = True
+            if abandoned:
+                lock.__exit__(None, None, None)
         return held
 
     try:
         held = await _in_thread(enter)
     except BaseException:
-        abandoned.set()
+        with deciding:
+            abandoned = True
+            if entered:
+                lock.__exit__(None, None, None)
         raise
     try:
         yield held
@@ -257,22 +264,19 @@ class _Run:
             probed = probe_record(ready, output, ready.rows_wanted(self._ground.source), self._spans)
             if not output.finished and stopped is None:
                 verdict = probe_verdict(ready, probed)
-        verdict = self._proved(verdict)
-        summary = self._summary(verdict, output, gate, probed)
-        if lags:
-            summary["sinks"] = [lag.record() for lag in lags]
-        if self._held.lost is None:  # else these are another run's files
-            self._leave(summary, verdict, output, gate)
-        return summary
-
-    def _proved(self, verdict: Verdict) -> Verdict:
-        """Return the verdict, or that the output is another run's by now."""
+        ours = True
         try:
             self._held.renew()
         except (LockedError, StorageError) as error:
+            ours = False  # these are another run's files by now, or nobody can write them
             if isinstance(error, LockedError) or verdict.exit_code == 0:
-                return Verdict(error.exit_code, str(error))
-        return verdict
+                verdict = Verdict(error.exit_code, str(error))
+        summary = self._summary(verdict, output, gate, probed)
+        if lags:
+            summary["sinks"] = [lag.record() for lag in lags]
+        if ours:
+            self._leave(summary, verdict, output, gate)
+        return summary
 
     def _summary(
         self, verdict: Verdict, output: Output, gate: Gate | None, probed: Mapping[str, Any] | None

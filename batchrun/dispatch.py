@@ -18,7 +18,7 @@ from batchrun.lanes.lane import Lane
 from batchrun.lanes.retry import retrying
 from batchrun.lanes.trial import Trial
 from batchrun.reading import CUT, MISFIT, MORE_FOR_A_MISFIT, PLAIN, Reading, status_of
-from batchrun.records import Completion, Outcome, Prompt, Status
+from batchrun.records import Completion, Outcome, Prompt, Spent, Status
 from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
 
@@ -269,10 +269,17 @@ def _told(fault: Fault, prompt: Prompt) -> Fault:
     return replace(fault, message=without_echo(without_credentials(fault.message), texts))
 
 
-def unrendered(row: int, message: str, clock: Clock) -> Outcome:
-    """Return the outcome of a row that never became a request."""
-    at = finished_at(clock)
-    return Outcome(row, Status.UNSENDABLE, error_code="RowError", error_message=message, finished_at=at)
+def unrendered(row: int, message: str, clock: Clock, earlier: Spent) -> Outcome:
+    """Return the outcome of a row that never became a request, at least not this time."""
+    return Outcome(
+        row,
+        Status.UNSENDABLE,
+        cost_usd=earlier.usd,
+        attempts=earlier.attempts,
+        error_code="RowError",
+        error_message=message,
+        finished_at=finished_at(clock),
+    )
 
 
 def finished_at(clock: Clock) -> str:

@@ -149,7 +149,7 @@ class Pipeline:
             self._at.gate.close(error)
             return None
         except RowError as error:
-            self._record(unrendered(row.row, str(error), self._at.clock))
+            self._record(unrendered(row.row, str(error), self._at.clock, self._at.output.spent(row.row)))
             return None
 
     async def _first_attempt(self, request: Request) -> None:

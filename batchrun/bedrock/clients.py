@@ -6,7 +6,7 @@ then close. A session of the SDK's with two clients is 10 MB and two connections
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import anyio
 
@@ -135,3 +135,30 @@ class Fleet(Generic[C]):
         before, self._clients = self._clients, fresh
         if before is not None:
             await before.retire()
+
+
+class OverClients(Generic[C]):
+    """What transports over clients have in common: they open, renew and close."""
+
+    def __init__(self, slept_s: Callable[[], float]) -> None:
+        """Take how long the machine has slept so far."""
+        self._fleet: Fleet[C] = Fleet(self._log_in, slept_s)
+
+    async def __aenter__(self) -> Self:
+        await self._fleet.renew()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._fleet.close()
+
+    def regions(self) -> list[str]:
+        """Name the source Regions that a client is open for."""
+        return self._fleet.regions()
+
+    async def refresh(self) -> None:
+        """Read the credentials again; calls in flight end on the clients of before."""
+        await self._fleet.renew()
+
+    async def _log_in(self) -> Open[C]:
+        """Read the credentials; return what opens clients with them."""
+        raise NotImplementedError

@@ -9,14 +9,13 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Self
 
 import aiohttp
 from aiobotocore.session import AioSession
 
 from batchrun.bedrock.answers import MalformedAnswerError
 from batchrun.bedrock.authorization import BEARER_KEY, Authorization, BearerKey, Signature
-from batchrun.bedrock.clients import Fleet, Open
+from batchrun.bedrock.clients import Open, OverClients
 from batchrun.bedrock.credentials import Access, CredentialsError, new_core, signing_keys
 from batchrun.bedrock.doors import Door
 from batchrun.bedrock.faults import Fault, classify
@@ -29,30 +28,15 @@ from batchrun.clock import slept_s
 from batchrun.records import Completion, Request
 
 
-class HttpTransport:
+class HttpTransport(OverClients[Caller]):
     """Carries calls over aiohttp, one session per source Region; never retries, never follows a redirect."""
 
     def __init__(self, access: Access, wire: Wire, door: Door, slept_s: Callable[[], float] = slept_s) -> None:
         """Take whose calls these are, how they travel and where to, and how long the machine has slept so far."""
+        super().__init__(slept_s)
         self._access = access
         self._wire = wire
         self._door = door
-        self._fleet: Fleet[Caller] = Fleet(self._log_in, slept_s)
-
-    async def __aenter__(self) -> Self:
-        await self._fleet.renew()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._fleet.close()
-
-    def regions(self) -> list[str]:
-        """Name the source Regions that a session is open for."""
-        return self._fleet.regions()
-
-    async def refresh(self) -> None:
-        """Read the credentials again; calls in flight end on the connections of before."""
-        await self._fleet.renew()
 
     async def send(self, inference_id: str, source_region: str, request: Request) -> Completion | Fault:
         """Call `inference_id` from `source_region`; what a call can meet comes back as a Fault."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import anyio
@@ -14,7 +14,7 @@ from botocore import parsers
 
 from batchrun.bedrock.answers import MalformedAnswerError, read_converse_answer, read_invoke_answer
 from batchrun.bedrock.body import converse_arguments
-from batchrun.bedrock.clients import Fleet, Open
+from batchrun.bedrock.clients import Open, OverClients
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
 from batchrun.bedrock.faults import Fault, classify
 from batchrun.bedrock.refusals import retry_after_s
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from types_aiobotocore_bedrock_runtime import BedrockRuntimeClient
 
 
-class SdkTransport:
+class SdkTransport(OverClients["BedrockRuntimeClient"]):
     """Carries calls through aioboto3 with the SDK's own retries off: one retry policy, ours."""
 
     def __init__(self, access: Access, wire: Wire, slept_s: Callable[[], float] = slept_s) -> None:
         """Take whose calls these are, how they travel, and how long the machine has slept so far."""
         self._access = access
         self._wire = wire
-        self._fleet: Fleet[BedrockRuntimeClient] = Fleet(self._log_in, slept_s)
+        super().__init__(slept_s)
         self._config = AioConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},  # named, or AWS_RETRY_MODE=adaptive would slow us
             max_pool_connections=wire.connections,
@@ -51,21 +51,6 @@ class SdkTransport:
             # An endpoint of one's own is on this machine: a proxy of the environment would carry prompts off it.
             proxies={} if access.endpoint_url is not None else None,
         )
-
-    async def __aenter__(self) -> Self:
-        await self._fleet.renew()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._fleet.close()
-
-    def regions(self) -> list[str]:
-        """Name the source Regions that a client is open for."""
-        return self._fleet.regions()
-
-    async def refresh(self) -> None:
-        """Start new clients from a new session; calls in flight end on the old ones."""
-        await self._fleet.renew()
 
     async def send(self, inference_id: str, source_region: str, request: Request) -> Completion | Fault:
         """Call `inference_id` from `source_region`; what a call can meet comes back as a Fault."""

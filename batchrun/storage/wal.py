@@ -67,6 +67,8 @@ class Replay:
                 self.sums.add(outcome)
                 if outcome.stop_reason is not None:
                     self.lengths.append(outcome.usage.output)
+            else:  # two machines answered the row: only one counts, and both were paid for
+                self.sums.unsettled_usd += outcome.cost_usd
             return True
         if "again" in content:
             self.again = content["again"]

@@ -17,6 +17,7 @@ from batchrun.storage.output import Output
 from batchrun.storage.part_facts import read_facts
 from batchrun.storage.ranges import Range
 from tests.emulated_transport import EmulatedTransport
+from tests.pictures import png
 from tests.run.rehearsal import Rehearsal, job, numbered, rehearse
 
 AGAIN = (Status.TRUNCATED, Status.INVALID, Status.FAILED)
@@ -179,3 +180,18 @@ def test_any_number_of_parts_is_sent_again_with_few_logs_open_at_a_time(
     assert second.summary["usd"] == pytest.approx(sum(row["cost_usd"] for row in second.rows()))
     assert max(opened) <= 2
     assert verify(first.spec) == []
+
+
+def test_a_row_that_cannot_be_rendered_any_more_keeps_what_it_cost(tmp_path: Path) -> None:
+    rows = pa.table({"text": ["Look. [[stop_reason=max_tokens]]"], "photo": ["photo.png"]})
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(png())
+    asked = spec(tmp_path, rows, prompt={"user": "{{ text }}", "images": ["photo"]})  # type: ignore[arg-type]
+    first = rehearse(asked)
+    photo.unlink()
+    again = rehearse(asked, first.transport, again=AGAIN)
+
+    assert first.row(0)["status"] == "truncated"
+    assert (again.row(0)["text"], again.row(0)["attempts"]) == (first.row(0)["text"], 1)
+    assert again.row(0)["error_code"] == "RowError"
+    assert again.summary["usd"] == pytest.approx(first.summary["usd"])

@@ -131,12 +131,12 @@ def test_garbage_in_the_middle_loses_only_its_own_line(path: Path) -> None:
     log.close()
 
 
-def test_a_second_outcome_of_a_row_does_not_count(path: Path) -> None:
+def test_a_second_outcome_of_a_row_counts_for_nothing_but_its_dollars(path: Path) -> None:
     written(path, [100])
     path.write_bytes(path.read_bytes() * 2)
 
     replay = read_log(path, OF)
-    assert replay.sums.totals == Totals(1, {"ok": 1}, Usage(10, 2), 0.25)
+    assert replay.sums.totals == Totals(1, {"ok": 1}, Usage(10, 2), 0.25, unsettled_usd=0.25)
 
 
 @pytest.mark.parametrize("content", [b'{"sent":99,"usd":1}', b'{"unsettled":104,"usd":1}', b"{}", b"[]", b"7"])
