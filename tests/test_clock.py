@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 import anyio
 import pytest
 
 from batchrun import clock as clock_module
-from batchrun.clock import LONGEST_NAP_S, Clock, slept_s
+from batchrun.clock import LONGEST_NAP_S, Alarm, Clock, slept_s
 from tests.virtual import run_virtual
 
 EVENING = datetime(2026, 11, 3, 22, tzinfo=UTC)
@@ -115,3 +116,89 @@ def test_waiting_is_no_sleep():
     time.sleep(0.01)
 
     assert slept_s() - before_s == pytest.approx(0, abs=0.005)
+
+
+def rings(
+    plan: Callable[[Alarm, Clock], None], until_s: float, machine: Callable[[], float] = lambda: 0.0
+) -> list[float]:
+    """Return when an alarm rings [s after the start] that `plan` sets, moves or leaves alone."""
+
+    async def listen() -> list[float]:
+        clock = Clock(EVENING, machine)
+        began_s, heard = clock.now_s(), []
+        alarm = Alarm(clock)
+
+        async def hear() -> None:
+            while True:
+                await alarm.wait()
+                heard.append(clock.now_s() - began_s)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(hear)
+            plan(alarm, clock)
+            await anyio.sleep(until_s)
+            group.cancel_scope.cancel()
+        return heard
+
+    return run_virtual(listen)
+
+
+def later(delay_s: float, what: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(delay_s, what)
+
+
+def test_an_alarm_rings_once_at_its_time():
+    assert rings(lambda alarm, clock: alarm.set(clock.now_s() + 3), 100) == [pytest.approx(3)]
+
+
+def test_an_alarm_that_is_set_to_never_does_not_ring():
+    def plan(alarm: Alarm, clock: Clock) -> None:
+        alarm.set(clock.now_s() + 3)
+        alarm.set(inf)
+
+    assert rings(plan, 100) == []
+
+
+@pytest.mark.parametrize("to_s", [2.0, 7.0])
+def test_an_alarm_may_be_moved_while_somebody_waits_for_it(to_s: float):
+    def plan(alarm: Alarm, clock: Clock) -> None:
+        began_s = clock.now_s()
+        alarm.set(began_s + 5)
+        later(1, lambda: alarm.set(began_s + to_s))
+
+    assert rings(plan, 100) == [pytest.approx(to_s)]
+
+
+def test_an_alarm_that_rang_may_be_set_again():
+    def plan(alarm: Alarm, clock: Clock) -> None:
+        began_s = clock.now_s()
+        alarm.set(began_s + 1)
+        later(2, lambda: alarm.set(began_s + 4))
+
+    assert rings(plan, 100) == [pytest.approx(1), pytest.approx(4)]
+
+
+def test_an_alarm_that_the_machine_slept_through_rings_soon_after():
+    async def listen() -> float:
+        clock = Clock(EVENING, nap(began_s=5))
+        alarm = Alarm(clock)
+        alarm.set(clock.now_s() + NIGHT_S)
+        began_s = asyncio.get_running_loop().time()
+        await alarm.wait()
+        return asyncio.get_running_loop().time() - began_s
+
+    assert run_virtual(listen) <= LONGEST_NAP_S + 1e-6
+
+
+def test_an_alarm_whose_listener_was_cancelled_rings_for_the_next():
+    async def listen() -> float:
+        clock = Clock(EVENING)
+        began_s = clock.now_s()
+        alarm = Alarm(clock)
+        with anyio.move_on_after(1):
+            await alarm.wait()
+        alarm.set(began_s + 2)
+        await alarm.wait()
+        return clock.now_s() - began_s
+
+    assert run_virtual(listen) == pytest.approx(2)

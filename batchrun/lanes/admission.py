@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
+from typing import NamedTuple
 
 from batchrun.bedrock.card import Prices
 from batchrun.bedrock.faults import FEW_ATTEMPTS, Action, Fault
@@ -44,8 +45,7 @@ class Next(Enum):
     STOP = auto()  # the run cannot go on
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What one call took at the gate."""
 
     lane: Lane
@@ -57,8 +57,7 @@ class Admission:
     leads: tuple[bytes, ...] = ()  # those of them that it is the one to write
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Why nothing goes now, and when it is worth asking again [s]; inf means when a call in flight ends, or never."""
 
     bound: Bound
@@ -139,7 +138,7 @@ class Admissions:
         if not self._outgrew(trial):
             kept = self.warmth.kept(trial.request) if self.warmth is not None else None
             chosen = self.router.choose(hold, now_s) if kept is None else self.router.choose_kept(hold, kept, now_s)
-            if isinstance(chosen, Lane) or self.router.may_fit(hold):
+            if isinstance(chosen, Lane) or chosen.at_s < inf or self.router.may_fit(hold):
                 return chosen
         if now_s < trial.rests_until_s:
             return Wait(trial.rests_until_s)

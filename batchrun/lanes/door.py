@@ -11,15 +11,18 @@ from batchrun.lanes.breaker import Breaker
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.pool import Pool
 
+FRESH_S = 0.25  # for so long a pool that nothing happens to is taken to have the room that it had
+
 
 class Door:
     """Lets calls to the lanes of one pool and price class; `opens_at_s` is its last no, for the hold asked about."""
 
-    __slots__ = ("_lanes", "asked_hold", "opens_at_s", "pool", "pool_opens_at_s")
+    __slots__ = ("_fresh_until_s", "_lanes", "_room", "asked_hold", "opens_at_s", "pool", "pool_opens_at_s")
 
     def __init__(self, pool: Pool, lanes: Sequence[tuple[Lane, Breaker]]) -> None:
         self.pool = pool
         self._lanes = tuple(lanes)
+        self._room = 0.0
         self.forget()
 
     def __repr__(self) -> str:
@@ -30,10 +33,18 @@ class Door:
         self.asked_hold = inf
         self.pool_opens_at_s = -inf
         self.opens_at_s = -inf
+        self._fresh_until_s = -inf
 
     def is_known_shut(self, hold: float, now_s: float) -> bool:
         """Tell whether it said to a hold no larger than this one that it opens later than now."""
         return now_s < self.opens_at_s and hold >= self.asked_hold
+
+    def room(self, now_s: float) -> float:
+        """Return the free share of the pool's minute, looked up now or a moment ago."""
+        if now_s >= self._fresh_until_s:
+            self._fresh_until_s = now_s + FRESH_S
+            self._room = self.pool.room(now_s)
+        return self._room
 
     def lane(self, hold: float, now_s: float) -> Lane | None:
         """Return the lane for a call of `hold` quota tokens, or None and remember when there will be one."""

@@ -5,13 +5,14 @@ range closes first, and no large row is overtaken for ever. Rows that only a res
 in when a pool has been idle for a minute, or back into the line when one that is large enough opens.
 """
 
+import asyncio
 import heapq
 from collections.abc import Callable
 from math import inf
 
 import anyio
 
-from batchrun.clock import Clock
+from batchrun.clock import Alarm, Clock
 from batchrun.errors import AccessError, BatchrunError, RunStopped
 from batchrun.lanes.admission import Admission, Admissions, Bound, Refused
 from batchrun.lanes.trial import Trial
@@ -29,8 +30,13 @@ class _Waiter:
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
-        self.opened = anyio.Event()
+        # An event of anyio's costs five times as much, and a row that waits takes one.
+        self.opened = asyncio.get_running_loop().create_future()
         self.admission: Admission | None = None
+
+    def open(self) -> None:
+        if not self.opened.done():
+            self.opened.set_result(None)
 
 
 class _Group:
@@ -57,8 +63,7 @@ class Gate:
         self._resting: list[_Waiter] = []
         self._groups: dict[tuple[bytes, ...], _Group] = {}
         self._look_at_s = -inf
-        self._wake_at_s = inf
-        self._earlier = anyio.Event()
+        self._alarm = Alarm(clock)
         self.closed = anyio.Event()
         self.closed_by: BatchrunError | None = None
 
@@ -85,7 +90,7 @@ class Gate:
             self.admit_ready()
         if waiter.admission is None:
             try:
-                await waiter.opened.wait()
+                await waiter.opened
             except BaseException:
                 self._leave(waiter)
                 raise
@@ -115,17 +120,13 @@ class Gate:
         first = min(stopped, key=lambda one: one.at_s) if stopped else None
         if first is not None and self.admissions.in_flight == 0:
             self._give_up_if_hopeless(first, now_s)
-        self._wake(first.at_s if first is not None else inf)
+        self._alarm.set(first.at_s if first is not None else inf)
 
     async def keep_time(self) -> None:
         """Let rows in when time alone opens a lane; runs until cancelled."""
         while True:
-            self._earlier = anyio.Event()
-            with anyio.CancelScope(deadline=self._clock.look_at(self._wake_at_s)):
-                await self._earlier.wait()
-            if self._clock.now_s() >= self._wake_at_s:
-                self._wake_at_s = inf
-                self.admit_ready()
+            await self._alarm.wait()
+            self.admit_ready()
 
     def limit(self) -> int:
         """Return how many calls may be in flight now."""
@@ -138,7 +139,7 @@ class Gate:
         self.closed_by = why
         self.closed.set()
         for waiter in self._all():
-            waiter.opened.set()
+            waiter.open()
         self._line.clear()
         self._resting.clear()
         self._groups.clear()
@@ -168,7 +169,7 @@ class Gate:
         waiter.admission = admitted
         if self.admissions.warmth is not None:
             self.admissions.warmth.left(waiter.trial.request)
-        waiter.opened.set()
+        waiter.open()
         return None
 
     def _admit_line(self, now_s: float) -> Refused | None:
@@ -176,15 +177,16 @@ class Gate:
         refused_now: dict[tuple[bytes, ...], float] = {}  # one answer for all that share a prefix: a full line is long
         while self._line:
             waiter = self._line[0][1]
-            if (at_s := refused_now.get(_prefixes(waiter))) is not None:
+            if refused_now and (at_s := refused_now.get(_prefixes(waiter))) is not None:
                 self._keep_back(waiter, at_s)
-            elif self.admissions.stands_aside(waiter.trial, now_s):
-                self._resting.append(waiter)
             elif (refused := self._try(waiter, now_s)) is not None:
-                if refused.bound is not Bound.CACHE:
+                if refused.at_s > now_s + LOOK_S and self.admissions.stands_aside(waiter.trial, now_s):
+                    self._resting.append(waiter)
+                elif refused.bound is Bound.CACHE:
+                    self._keep_back(waiter, refused.at_s)
+                    refused_now[_prefixes(waiter)] = refused.at_s
+                else:
                     return refused
-                self._keep_back(waiter, refused.at_s)
-                refused_now[_prefixes(waiter)] = refused.at_s
             heapq.heappop(self._line)
         return None
 
@@ -234,11 +236,6 @@ class Gate:
         self._resting = still
         self._look_at_s = now_s + LOOK_S if still else -inf
         return first
-
-    def _wake(self, at_s: float) -> None:
-        if at_s < self._wake_at_s:
-            self._earlier.set()
-        self._wake_at_s = at_s
 
     def _give_up_if_hopeless(self, first: Refused, now_s: float) -> None:
         """End the run if the first to go would wait too long, and no row of another size could go meanwhile."""

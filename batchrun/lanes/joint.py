@@ -76,7 +76,7 @@ class JointPool(Pool):
         self._tests.sent(now_s, beyond=True)
         if self._has(now_s) < -self._proof(hold, now_s):
             self._proof_at_s = min(self._proof_at_s, now_s)
-        return replace(reservation, beyond=True)
+        return reservation._replace(beyond=True)
 
     def withdraw(self, reservation: Reservation, now_s: float) -> None:
         """Take back a call that tells nothing of the quota."""

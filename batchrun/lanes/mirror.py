@@ -6,8 +6,8 @@ through. `docs/quota.md` tells why, with the sums.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from batchrun.lanes.doubt import Doubt
 from batchrun.lanes.level import Level
@@ -21,8 +21,7 @@ ENOUGH = 3  # calls let through in a row that the minute forbade: it is out of f
 LONGEST_RETRY_AFTER_S = 300.0  # no throttle of Bedrock's was seen with a Retry-After; a gateway's is taken up to this
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What one call holds of the dimension until it is settled; `beyond` if the minute forbade it."""
 
     cost: float
@@ -43,7 +42,7 @@ class Mirror:
         self._level = Level(per_minute)
         self._doubt = Doubt(metering.day_ends_at_s)
         self._unconfirmed = Unconfirmed(metering.round_trip_s)
-        self._limited = per_minute is not None
+        self.limited = per_minute is not None
         self._cautious = cautious
         self._like_a_bucket = False  # calls that the minute forbade were let through of late
         self._refused_at_s = -inf
@@ -75,7 +74,7 @@ class Mirror:
 
     def ready_at(self, cost: float, now_s: float) -> float:
         """Return the earliest time [s] at which `cost` may be charged."""
-        if not self._limited:
+        if not self.limited:
             return self._first_calls_at(now_s)
         self._confirm(now_s)
         # Until a refusal says otherwise the number is believed: what it brings in each round trip needs no trial.
@@ -95,9 +94,9 @@ class Mirror:
     def hold(self, cost: float, now_s: float) -> Held:
         """Charge a call at admission."""
         beyond = False
-        if self._limited:
+        if self.limited:
             beyond = self.minute.forbids(cost, now_s)
-        if self._limited or self._cautious:
+        if self.limited or self._cautious:
             self._unconfirmed.sent(now_s, beyond=beyond)
         self._level.charge(cost, now_s)
         return Held(cost, now_s, self.minute.hold(cost, now_s), beyond)
@@ -144,7 +143,7 @@ class Mirror:
         self._unconfirmed.refusal_took(now_s - held.at_s)
         self.forget(held)
         self._closed_until_s = max(self._closed_until_s, now_s + min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
-        self._limited = True
+        self.limited = True
         if held.at_s <= self._refused_at_s:
             self._refused_in_flight(held.cost, now_s)
             return

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.mirror import Held, Mirror
@@ -42,8 +43,7 @@ class Quota:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What one call holds of its pool until it is settled."""
 
     hold: float
@@ -242,7 +242,9 @@ class Pool:
         return None
 
     def _ready_but_for_tokens(self, hold: float, now_s: float) -> float:
-        ready_s = max(self._requests.ready_at(1, now_s), self._open_at(hold, now_s))
+        ready_s = self._open_at(hold, now_s)
+        if self._requests.limited:
+            ready_s = max(ready_s, self._requests.ready_at(1, now_s))
         if self._promise is not None:
             ready_s = max(ready_s, self._promise.ready_at(hold, now_s))
         return ready_s

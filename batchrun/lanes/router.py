@@ -5,21 +5,21 @@ the cheaper are closed; if all are closed, wait for the earliest to open. Within
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from batchrun.lanes.breaker import Breaker
 from batchrun.lanes.door import Door
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.pool import Pool
+from batchrun.lanes.price_class import PriceClass
 from batchrun.lanes.warmth import Heat, Kept
 
 STAY_S = 5.0  # waited for a warm lane: as long as for one that is being warmed, about. A guess.
 SOON_S = 1.2  # the longest that a call is unconfirmed
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """No lane takes the row before `at_s`; inf means not before a call in flight ends, or never.
 
     `for_quota` tells whether a pool stands in the way, and not only lanes that are slow or shut; `for_cache`, whether
@@ -45,22 +45,16 @@ class Router:
 
     def choose(self, hold: float, now_s: float) -> Lane | Wait:
         """Return the lane for a call of `hold` quota tokens, or how long to wait for one."""
-        asked: list[Door] = []
-        for doors in self._classes:
-            asked += doors
-            # Those not known to be shut, as `Door.is_known_shut` has it: a call for each of 25 is a tenth of a row.
-            maybe_open = [door for door in doors if now_s >= door.opens_at_s or hold < door.asked_hold]
-            if len(maybe_open) > 1:
-                # Most room first: mostly the first that is asked is ready. Where no quota is known, the fewest calls.
-                maybe_open.sort(key=lambda door: (-door.pool.room(now_s), door.pool.in_flight))
-            for door in maybe_open:
-                lane = door.lane(hold, now_s)
-                if lane is not None:
-                    return lane
-            if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
-                break  # it is about to open: no reason to pay more
-        earliest_s = min([door.opens_at_s for door in asked], default=inf)  # a generator costs twice as much
-        return Wait(earliest_s, for_quota=all(door.pool_opens_at_s > now_s for door in asked))
+        asked: list[PriceClass] = []
+        for price_class in self._classes:
+            asked.append(price_class)
+            lane = price_class.lane(hold, now_s)
+            if lane is not None:
+                return lane
+            if self._is_about_to_open(price_class, now_s):
+                break  # no reason to pay more
+        earliest_s = min([one.opens_at_s for one in asked], default=inf)
+        return Wait(earliest_s, for_quota=all(one.pool_opens_at_s > now_s for one in asked))
 
     def choose_kept(self, hold: float, kept: Kept, now_s: float) -> Lane | Wait:
         """Return the lane for a call whose prefix is kept, or how long to wait for one.
@@ -71,10 +65,10 @@ class Router:
         cold: Lane | None = None
         passed_over = False
         asked: list[Door] = []
-        for doors in self._classes:
-            asked += doors
+        for price_class in self._classes:
+            asked += price_class.doors
             first: Lane | None = None
-            for door in sorted(doors, key=lambda door: (-door.pool.room(now_s), door.pool.in_flight)):
+            for door in sorted(price_class.doors, key=lambda door: (-door.room(now_s), door.pool.in_flight)):
                 if door.is_known_shut(hold, now_s):
                     continue
                 for lane in door.lanes(hold, now_s):
@@ -87,7 +81,7 @@ class Router:
             if first is not None and kept.pays(self.lanes, now_s):
                 return first
             cold = cold or first
-            if doors is not self._classes[-1] and any(_about_to_open(door, now_s) for door in doors):
+            if self._is_about_to_open(price_class, now_s):
                 break  # no reason to pay more
         if passed_over or not kept.many:
             led_until_s = kept.led_until([lane for door in asked for lane in door.holds()], now_s)
@@ -139,8 +133,8 @@ class Router:
 
     def books_of(self, lane: Lane) -> tuple[Pool, Breaker]:
         """Return the pool and the breaker on which to book a call of `lane`; its door will be asked anew."""
-        for door in self._doors_to[lane.pool]:
-            door.forget()
+        for price_class, door in self._doors_to[lane.pool]:
+            price_class.forget(door)
         return self._booked[lane.pool], self.breakers[lane]
 
     def booked(self) -> tuple[Pool, ...]:
@@ -189,24 +183,27 @@ class Router:
     def _open_doors(self) -> None:
         """Group the lanes that are not out: by price class, the cheapest first, and there by pool."""
         self._pools_booked = tuple(dict.fromkeys(self._booked.values()))
-        self._classes: list[list[Door]] = []
-        self._doors_to: dict[str, list[Door]] = {name: [] for name in self.pools}
-        for price_class in self._price_classes:
+        self._classes: list[PriceClass] = []
+        self._doors_to: dict[str, list[tuple[PriceClass, Door]]] = {name: [] for name in self.pools}
+        for name_of_class in self._price_classes:
             lanes: dict[Pool, list[tuple[Lane, Breaker]]] = {}
             for lane, breaker in self.breakers.items():
-                if lane.price_class == price_class and breaker.closed_why is None:
+                if lane.price_class == name_of_class and breaker.closed_why is None:
                     lanes.setdefault(self._booked[lane.pool], []).append((lane, breaker))
             doors = {pool: Door(pool, lanes[pool]) for pool in sorted(lanes, key=lambda pool: pool.name)}
-            self._classes.append(list(doors.values()))
+            class_of_doors = PriceClass(doors.values())
+            self._classes.append(class_of_doors)
             for name, pool in self._booked.items():
                 if pool in doors:
-                    self._doors_to[name].append(doors[pool])
-        self._doors = [door for doors in self._classes for door in doors]
+                    self._doors_to[name].append((class_of_doors, doors[pool]))
+        self._doors = [door for one in self._classes for door in one.doors]
 
-
-def _about_to_open(door: Door, now_s: float) -> bool:
-    """Tell whether a door is shut for a round trip only, and by nothing but that its first calls are out."""
-    return door.opens_at_s - now_s <= SOON_S and door.pool.feels_its_way(now_s)
+    def _is_about_to_open(self, price_class: PriceClass, now_s: float) -> bool:
+        """Tell whether one that is not the dearest is shut for a round trip only: its first calls are out."""
+        if price_class is self._classes[-1]:
+            return False
+        doors = price_class.doors
+        return any(door.opens_at_s - now_s <= SOON_S and door.pool.feels_its_way(now_s) for door in doors)
 
 
 def _keeps(door: Door, kept: Kept, now_s: float) -> bool:

