@@ -1,9 +1,9 @@
 """`make ablation`: what each part of the quota controller buys: every part is left out in turn.
 
 For every variant and group of meters: the mean makespan ÷ optimum, and the mean share of rows throttled, over cases of
-`make simulate` (a, b, b', c and d), seeds and round trips as given. Read a line against the first. Variants 18 and 19
-matter where there are many pools: `--case f --only 0 17 18 19`; the last three where pools may be one:
-`--case g g0 g1 g2 g3 --only 0 20 21 22`.
+`make simulate` (a, b, b', c and d), seeds and round trips as given. Read a line against the first. Variants 17 and 18
+matter where there are many pools: `--case f --only 0 17 18`; the last three where pools may be one:
+`--case g g0 g1 g2 g3 --only 0 19 20 21`.
 """
 
 import argparse
@@ -79,7 +79,6 @@ VARIANTS = (
     Variant("refusals of one flight do not pin again", (("mirror.Mirror._refused_in_flight", _nothing),)),
     Variant("many calls after the first turn", (("mirror.Mirror._try_turn", _nothing),)),
     Variant("each pool tests for itself", (("doubt.Doubt.__init__", _apart),)),
-    Variant("no first window is given up for another's", (("window.Window.slide", _nothing),)),
     Variant("pools are never booked as one", (("shared.SHARE", inf),)),
     Variant("joint pools are not parted at once", (("joint.SPARE_CALLS", inf), ("joint.TOO_MUCH", inf))),
     Variant("joint pools are not parted by tests", (("joint.SURPLUS_S", inf),)),

@@ -23,7 +23,6 @@ class Doubts:
         self.edge_s: float | None = None  # the full minute at which the next test is to be
         self.plans = 0  # made so far
         self.wait_s = SECOND_WAIT_S
-        self.a_window_did_not_turn = False  # where it was thought to
         self.full_minute_at_s = full_minute_at_s
         self._at_s = -inf
         self._tester: Doubt | None = None  # has a test out, or had the last that failed
@@ -94,11 +93,6 @@ class Doubt:
         keeps_to_it = self._own_wait_s is None and self._left_plan != self._common.plans
         return self._common.edge_s if keeps_to_it else None
 
-    @property
-    def windows_are_doubtful(self) -> bool:
-        """Tell whether a window of any pool of the run was seen not to turn where it was thought to."""
-        return self._common.a_window_did_not_turn
-
     def at(self, now_s: float) -> float:
         """Return when a call may go that the minute forbids [s]; the first time it forbids one, tests are planned."""
         at_s = self._at_s if self._at_s is not None else self._begin(now_s + FIRST_WAIT_S)
@@ -138,11 +132,6 @@ class Doubt:
         self._begin(now_s + self._own_wait_s)
         longer_s = 2 * self._own_wait_s
         self._own_wait_s = longer_s if longer_s < SECOND_WAIT_S else None
-
-    def turned_back(self, now_s: float) -> None:
-        """Take that a window did not turn where it was thought to; nor will those that have yet to turn."""
-        self._common.a_window_did_not_turn = True
-        self.failed(now_s)
 
     def again(self, now_s: float) -> None:
         """Test soon: a refusal came that neither reading foresaw, or after tests that had gone well."""

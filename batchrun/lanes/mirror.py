@@ -177,8 +177,6 @@ class Mirror:
 
     def _confirm(self, now_s: float) -> None:
         """Take what no refusal came for: the minute is wrong, or has turned, where it had forbidden such calls."""
-        if self._doubt.windows_are_doubtful:
-            self.minute.slide()
         if not self._tried_turn and (self.minute.turned or now_s >= self.minute.turns_at()):
             self._try_turn()
         before = self._unconfirmed.passed_beyond
@@ -205,7 +203,7 @@ class Mirror:
         cost, passed = held.cost, self._unconfirmed.passed
         self._pinned_level = self._lowered_minute = False
         if not self.minute.was_nearly_full(now_s) and self.minute.turn_back():
-            self._doubt.turned_back(now_s)  # a window only seemed to turn
+            self._doubt.failed(now_s)  # a window only seemed to turn
         elif held.beyond and not self._unconfirmed.passed_beyond:
             # The minute foresaw it: it is right so far, and the level is not to blame.
             self._like_a_bucket = False

@@ -55,11 +55,6 @@ class Window(TrailingMinute):
         self.remember([self._debt])
         self.edge_s = edge_s
 
-    def slide(self) -> None:
-        """Take it that no window began with the first call, unless it has turned."""
-        if not self.turned:
-            self.edge_s = inf
-
     def turn_back(self) -> bool:
         """Take it that no window begins where it was thought to; return whether anything counts again for that."""
         forgotten, self._forgotten = self._forgotten, []

@@ -239,11 +239,3 @@ def test_a_pool_may_leave_the_common_plan_for_one_test():
     assert second.at(115.0) == 115.5
     second.failed(116.0)
     assert second.at(116.0) == 116.0 + 60 + TRIAL_S
-
-
-def test_a_window_that_did_not_turn_is_a_doubt_for_all_pools():
-    first, second, _ = doubts()
-    assert not second.windows_are_doubtful
-    first.turned_back(160.0)
-
-    assert second.windows_are_doubtful

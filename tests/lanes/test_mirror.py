@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchrun.emulator.meter import Bucket, FixedWindow, Meter, SlidingMinute
-from batchrun.lanes.doubt import Doubts
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.mirror import Mirror
 from tests.lanes.books import CAPACITY, LOST, MODEL, SERVER, admissions, admitted, tpm, trial
@@ -416,18 +415,3 @@ def test_after_the_first_turn_one_call_goes_until_it_is_known_that_there_was_a_w
     believed = int(1.2 * 0.15 * QUOTA / 60 / COST)  # what the number brings in a round trip: nothing at all here
     assert believed == 0
     assert one.ready_at(COST, turned_s) > turned_s  # without the turn, ten per cent of 57 could be out
-
-
-def test_a_pool_whose_window_has_yet_to_turn_learns_from_another_that_none_did():
-    doubts = Doubts()
-    first, second = (Mirror(QUOTA, NO_CLOCK, doubts, slack=0.5, cautious=True) for _ in range(2))
-    for one, began_s in ((first, 0.0), (second, 5.0)):
-        for call in range(57):
-            at_s = one.ready_at(COST, began_s + call * 0.4)
-            one.settle(one.hold(COST, at_s), COST, at_s)
-    refused = first.hold(COST, first.ready_at(COST, 60.06))
-    assert first.minute.used(60.06) == COST  # it turned
-    first.refuse(refused, 60.2)
-
-    second.ready_at(COST, 61.0)
-    assert second.minute.used(65.06) > 5_000  # it would have turned with its first call's minute
