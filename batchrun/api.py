@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.delivering import Delivering, in_step, open_deliveries
 from batchrun.engines.local import Ending, run_locally
-from batchrun.errors import AccessError, BatchrunError, LockedError, StorageError
+from batchrun.errors import AccessError, BatchrunError, HurriedError, LockedError, StorageError
 from batchrun.estimates import too_long
 from batchrun.hindsight import earlier_forecast, hindsight
 from batchrun.jobspec import JobSpec
@@ -275,7 +275,8 @@ class _Run:
         if lags:
             summary["sinks"] = [lag.record() for lag in lags]
         if ours:
-            self._leave(summary, verdict, output, gate)
+            with suppress(HurriedError):
+                self._leave(summary, verdict, output, gate)
         return summary
 
     def _summary(

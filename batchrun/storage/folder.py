@@ -94,6 +94,9 @@ class Folder:
         except OSError as error:
             raise StorageError(f"output.path {self.path}: {error.strerror}: {error.filename}") from error
 
+    def hurry(self) -> None:
+        """Do nothing: a disk answers."""
+
     def hold(self) -> AbstractContextManager[Hold]:
         """Return the lock, to be entered; LockedError then if another run holds the folder."""
         return FolderLock(self.lock)
