@@ -17,7 +17,7 @@ from batchrun.account.now import discover_now
 from batchrun.assembly import Ground, assemble, open_output, open_transports
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
-from batchrun.delivering import Delivering, in_step, open_deliveries
+from batchrun.delivering import Delivering, in_step, open_deliveries, still_holds, success
 from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, BatchrunError, HurriedError, LockedError, StorageError
 from batchrun.estimates import too_long
@@ -34,7 +34,7 @@ from batchrun.screen.progress import Progress, say
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
 from batchrun.sinks.deliveries import Deliveries
-from batchrun.sinks.delivery import lag_lines
+from batchrun.sinks.delivery import Lag, lag_lines
 from batchrun.sinks.part import FinishedParts
 from batchrun.storage.files import as_json
 from batchrun.storage.known_answers import KnownAnswers
@@ -276,7 +276,7 @@ class _Run:
             summary["sinks"] = [lag.record() for lag in lags]
         if ours:
             with suppress(HurriedError):
-                self._leave(summary, verdict, output, gate)
+                self._leave(summary, verdict, output, gate, lags)
         return summary
 
     def _summary(
@@ -299,10 +299,18 @@ class _Run:
             summary["plan"] = hindsight(ground.ready, ground.source, output.totals, forecast)
         return summary
 
-    def _leave(self, summary: Mapping[str, Any], verdict: Verdict, output: Output, gate: Gate | None) -> None:
+    def _leave(
+        self,
+        summary: Mapping[str, Any],
+        verdict: Verdict,
+        output: Output,
+        gate: Gate | None,
+        lags: Sequence[Lag],
+    ) -> None:
         """Write what the run leaves behind."""
         store, succeeded = self._store, output.finished and verdict.exit_code == 0
-        if not succeeded:
+        whole = run_verdict(self._ground.ready, output, None, lags=()).exit_code == 0
+        if not succeeded and not (whole and still_holds(store, lags)):
             store.remove(SUCCESS)
         if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
             self._write_summary(summary, verdict)
@@ -311,7 +319,7 @@ class _Run:
         if succeeded:
             if store.exists(SUCCESS):
                 store.read(SUCCESS)  # what is replaced must be known: a late run's must not be
-            store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
+            store.write(SUCCESS, success(output.totals.rows, output.target.run_id, lags))
 
     def _write_summary(self, summary: Mapping[str, Any], verdict: Verdict) -> None:
         try:

@@ -34,6 +34,11 @@ class Lag:
         """Return how many parts are to be delivered."""
         return len(self.lacks) + len(self.outdated)
 
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether the sink said itself that it lacks something; one that cannot be asked may hold everything."""
+        return self.asked and self.outstanding > 0
+
     def record(self) -> dict[str, Any]:
         """Return what a summary says of the sink, in parts."""
         return {"name": self.label, "delivered": self.parts - self.outstanding, "outstanding": self.outstanding}
