@@ -36,7 +36,7 @@ from batchrun.screen.tally import Tally
 from batchrun.sinks.deliveries import Deliveries
 from batchrun.sinks.delivery import Lag, lag_lines
 from batchrun.sinks.part import FinishedParts
-from batchrun.storage.files import as_json
+from batchrun.storage.files import as_json, why
 from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.opening import open_store
@@ -121,7 +121,7 @@ async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: 
             ending = Ending(signals=options.signals, deadline_s=ready.spec.limits.deadline)
             return await _Run(ground, store, held, ending, options).run(stand_ins.transport)
     except OSError as error:
-        raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
+        raise StorageError(f"{store.name}: {why(error)}: {error.filename or ''}") from error
 
 
 def _manifest_of(store: Store) -> bytes | None:
@@ -310,7 +310,8 @@ class _Run:
         """Write what the run leaves behind."""
         store, succeeded = self._store, output.finished and verdict.exit_code == 0
         whole = run_verdict(self._ground.ready, output, None, lags=()).exit_code == 0
-        if not succeeded and not (whole and still_holds(store, lags)):
+        # A disk that has turned read-only refuses to remove even what is not there.
+        if not succeeded and store.exists(SUCCESS) and not (whole and still_holds(store, lags)):
             store.remove(SUCCESS)
         if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
             self._write_summary(summary, verdict)

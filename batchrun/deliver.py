@@ -13,6 +13,7 @@ from batchrun.jobspec import JobSpec, load_job
 from batchrun.records import Status
 from batchrun.runaway import MaxFailed
 from batchrun.sinks.delivery import Lag
+from batchrun.storage.files import why
 from batchrun.storage.manifest import Manifest, read_manifest
 from batchrun.storage.opening import open_store
 from batchrun.storage.part_facts import read_facts
@@ -40,7 +41,7 @@ def deliver(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> dict[st
                 if not behind:
                     _mark(store, manifest, MaxFailed(spec.limits.max_failed), after)
         except OSError as error:
-            raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
+            raise StorageError(f"{store.name}: {why(error)}: {error.filename or ''}") from error
     sinks = [
         {**now.record(), "delivered_now": max(0, was.outstanding - now.outstanding), "error": now.error}
         for was, now in zip(before, after, strict=True)
