@@ -244,7 +244,13 @@ class _Run:
         ready = self._ground.ready
         if not ready.spec.dedupe:
             return None
-        return await _in_thread(known_answers, ready, self._ground.source, output)
+        return await _in_thread(
+            known_answers,
+            ready,
+            self._ground.source,
+            output,
+            lambda line: say(self._options.screen, f"batchrun: {line}"),
+        )
 
     async def _watch(self, progress: Progress, gate: Gate) -> None:
         """Show progress, and end the run when its output is another run's: this machine may have slept."""
