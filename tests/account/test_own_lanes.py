@@ -72,6 +72,16 @@ def test_a_profile_whose_account_nobody_tells_names_the_pool(tmp_path):
     assert planned["quotas"][0]["tokens_per_minute"] == 7_000
 
 
+def test_a_profile_of_the_jobs_own_account_draws_on_its_pools(tmp_path):
+    """One quota counted twice would let twice as much out as Bedrock takes."""
+    own = [{"id": US_ID, "source_region": "us-east-1", "profile": "other"}]
+    with account(tpm=40_000) as emulator:  # which knows no other account: both keys are of one
+        planned = plan(job_of(tmp_path, emulator, routing={**EAST, "lane": own}))
+
+    assert [lane["pool"] for lane in planned["lanes"]] == ["us-east-1/geo"] * 2
+    assert [(quota["pool"], quota["tokens_per_minute"]) for quota in planned["quotas"]] == [("us-east-1/geo", 40_000)]
+
+
 def test_a_role_tells_its_account(tmp_path):
     role = "arn:aws:iam::333333333333:role/batchrun"
     own = [{"id": US_ID, "source_region": "us-east-1", "role_arn": role}]
