@@ -28,6 +28,7 @@ from batchrun.errors import AccessError
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.lanes.admission import Admissions, Bound, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
+from batchrun.lanes.doubt import Doubts
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.gate import Gate
 from batchrun.lanes.max_tokens import MaxTokens
@@ -241,7 +242,8 @@ def _admissions(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     metering = Metering(
         day_ends_at_s=clock.now_s() + clock.seconds_to_midnight(), skew_s=SKEW_S, burndown=ready.output_burndown
     )
-    pools = {name: Pool(name, quota, metering) for name, quota in ready.quotas.items()}
+    doubts = Doubts(metering.day_ends_at_s)
+    pools = {name: Pool(name, quota, metering, doubts) for name, quota in ready.quotas.items()}
     fixed = spec.limits.max_in_flight
     budgets = Budgets(
         in_flight=InFlightLimit(
