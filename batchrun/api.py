@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,9 @@ from batchrun.account.now import discover_now
 from batchrun.assembly import Ground, assemble, open_output, open_transports
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
-from batchrun.delivering import Delivering, in_step, open_deliveries
+from batchrun.delivering import Delivering, in_step, open_deliveries, still_holds, success
 from batchrun.engines.local import Ending, run_locally
-from batchrun.errors import AccessError, BatchrunError, LockedError, StorageError
+from batchrun.errors import AccessError, BatchrunError, HurriedError, LockedError, StorageError
 from batchrun.estimates import too_long
 from batchrun.hindsight import earlier_forecast, hindsight
 from batchrun.jobspec import JobSpec
@@ -34,9 +34,9 @@ from batchrun.screen.progress import Progress, say
 from batchrun.screen.summary import Verdict, run_summary
 from batchrun.screen.tally import Tally
 from batchrun.sinks.deliveries import Deliveries
-from batchrun.sinks.delivery import lag_lines
+from batchrun.sinks.delivery import Lag, lag_lines
 from batchrun.sinks.part import FinishedParts
-from batchrun.storage.files import as_json
+from batchrun.storage.files import as_json, why
 from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.opening import open_store
@@ -121,7 +121,7 @@ async def _start(ready: ReadyJob, store: Store, options: RunOptions, stand_ins: 
             ending = Ending(signals=options.signals, deadline_s=ready.spec.limits.deadline)
             return await _Run(ground, store, held, ending, options).run(stand_ins.transport)
     except OSError as error:
-        raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
+        raise StorageError(f"{store.name}: {why(error)}: {error.filename or ''}") from error
 
 
 def _manifest_of(store: Store) -> bytes | None:
@@ -244,7 +244,13 @@ class _Run:
         ready = self._ground.ready
         if not ready.spec.dedupe:
             return None
-        return await _in_thread(known_answers, ready, self._ground.source, output)
+        return await _in_thread(
+            known_answers,
+            ready,
+            self._ground.source,
+            output,
+            lambda line: say(self._options.screen, f"batchrun: {line}"),
+        )
 
     async def _watch(self, progress: Progress, gate: Gate) -> None:
         """Show progress, and end the run when its output is another run's: this machine may have slept."""
@@ -275,7 +281,8 @@ class _Run:
         if lags:
             summary["sinks"] = [lag.record() for lag in lags]
         if ours:
-            self._leave(summary, verdict, output, gate)
+            with suppress(HurriedError):
+                self._leave(summary, verdict, output, gate, lags)
         return summary
 
     def _summary(
@@ -298,10 +305,19 @@ class _Run:
             summary["plan"] = hindsight(ground.ready, ground.source, output.totals, forecast)
         return summary
 
-    def _leave(self, summary: Mapping[str, Any], verdict: Verdict, output: Output, gate: Gate | None) -> None:
+    def _leave(
+        self,
+        summary: Mapping[str, Any],
+        verdict: Verdict,
+        output: Output,
+        gate: Gate | None,
+        lags: Sequence[Lag],
+    ) -> None:
         """Write what the run leaves behind."""
         store, succeeded = self._store, output.finished and verdict.exit_code == 0
-        if not succeeded:
+        whole = run_verdict(self._ground.ready, output, None, lags=()).exit_code == 0
+        # A disk that has turned read-only refuses to remove even what is not there.
+        if not succeeded and store.exists(SUCCESS) and not (whole and still_holds(store, lags)):
             store.remove(SUCCESS)
         if gate is not None or not store.exists(SUMMARY):  # a start that sent nothing has nothing to tell
             self._write_summary(summary, verdict)
@@ -310,7 +326,7 @@ class _Run:
         if succeeded:
             if store.exists(SUCCESS):
                 store.read(SUCCESS)  # what is replaced must be known: a late run's must not be
-            store.write(SUCCESS, as_json({"rows": output.totals.rows, "run_id": output.target.run_id}))
+            store.write(SUCCESS, success(output.totals.rows, output.target.run_id, lags))
 
     def _write_summary(self, summary: Mapping[str, Any], verdict: Verdict) -> None:
         try:

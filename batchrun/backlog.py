@@ -69,7 +69,10 @@ class Backlog:
         with self._send:
             for first_row, stop_row in self._wanted():
                 batches = self._read(first_row, stop_row)
-                while (batch := await anyio.to_thread.run_sync(next, batches, None)) is not None:
+                # A read that hangs holds up nobody who stops: the thread ends when the store answers or gives up.
+                while (
+                    batch := await anyio.to_thread.run_sync(next, batches, None, abandon_on_cancel=True)
+                ) is not None:
                     await self._pass(batch)
                     if self._stopped:
                         return

@@ -7,13 +7,13 @@ from typing import Any
 import anyio
 
 from batchrun.clock import Clock
-from batchrun.delivering import open_deliveries
+from batchrun.delivering import open_deliveries, still_holds, success
 from batchrun.errors import InputError, JobError, StorageError
 from batchrun.jobspec import JobSpec, load_job
 from batchrun.records import Status
 from batchrun.runaway import MaxFailed
 from batchrun.sinks.delivery import Lag
-from batchrun.storage.files import as_json
+from batchrun.storage.files import why
 from batchrun.storage.manifest import Manifest, read_manifest
 from batchrun.storage.opening import open_store
 from batchrun.storage.part_facts import read_facts
@@ -39,9 +39,9 @@ def deliver(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> dict[st
                 before, after = anyio.run(_deliver, spec, store, manifest.run_id, backend="asyncio")
                 behind = [line for lag in after if (line := lag.line())]
                 if not behind:
-                    _mark(store, manifest, MaxFailed(spec.limits.max_failed))
+                    _mark(store, manifest, MaxFailed(spec.limits.max_failed), after)
         except OSError as error:
-            raise StorageError(f"{store.name}: {error.strerror or error}: {error.filename or ''}") from error
+            raise StorageError(f"{store.name}: {why(error)}: {error.filename or ''}") from error
     sinks = [
         {**now.record(), "delivered_now": max(0, was.outstanding - now.outstanding), "error": now.error}
         for was, now in zip(before, after, strict=True)
@@ -68,7 +68,7 @@ async def _deliver(spec: JobSpec, store: Store, run_id: str) -> tuple[list[Lag],
     deliveries = open_deliveries(spec, store, run_id, Clock(), note=lambda _: None)
     try:
         before = await deliveries.ask()
-        if any(lag.outstanding for lag in before):
+        if any(lag.outstanding for lag in before) and not still_holds(store, before):
             store.remove(SUCCESS)  # it says that all is done
         deliveries.finish()
         await deliveries.run()
@@ -77,7 +77,7 @@ async def _deliver(spec: JobSpec, store: Store, run_id: str) -> tuple[list[Lag],
         deliveries.close()
 
 
-def _mark(store: Store, manifest: Manifest, most: MaxFailed) -> None:
+def _mark(store: Store, manifest: Manifest, most: MaxFailed, lags: Sequence[Lag]) -> None:
     """Write _SUCCESS if every range has its part and few enough rows are not ok."""
     ranges = Ranges(manifest.stretches, manifest.identity["output.rows_per_part"])
     store.adopt(manifest.run_id)
@@ -87,7 +87,7 @@ def _mark(store: Store, manifest: Manifest, most: MaxFailed) -> None:
     totals = [read_facts(store, of.part).totals for of in ranges]
     rows, ok = (sum(counts) for counts in ([one.rows for one in totals], [_ok(one.by_status) for one in totals]))
     if most.allows(rows - ok, rows):
-        store.write(SUCCESS, as_json({"rows": rows, "run_id": manifest.run_id}))
+        store.write(SUCCESS, success(rows, manifest.run_id, lags))
 
 
 def _ok(by_status: Mapping[str, int]) -> int:

@@ -1,6 +1,7 @@
 """A pipeline with the deliveries of its sinks beside it: they end after it, and a signal ends both."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -10,8 +11,9 @@ from batchrun.jobspec import JobSpec
 from batchrun.lanes.gate import Gate
 from batchrun.pipeline import Pipeline
 from batchrun.sinks.deliveries import Deliveries
-from batchrun.sinks.delivery import Delivery
+from batchrun.sinks.delivery import Delivery, Lag
 from batchrun.sinks.part import FinishedParts
+from batchrun.storage.files import as_json
 from batchrun.storage.store import SUCCESS, Store
 
 
@@ -22,11 +24,29 @@ def open_deliveries(spec: JobSpec, store: Store, run_id: str, clock: Clock, note
 
 
 async def in_step(deliveries: Deliveries, store: Store) -> None:
-    """Deliver what the sinks of a finished output lack; _SUCCESS goes first, since it says that all is done."""
-    if any(lag.outstanding for lag in await deliveries.ask()):
-        store.remove(SUCCESS)
+    """Deliver what the sinks of a finished output lack; _SUCCESS goes first, where it is not true any more."""
+    lags = await deliveries.ask()
+    if any(lag.outstanding for lag in lags):
+        if not still_holds(store, lags):
+            store.remove(SUCCESS)
         deliveries.finish()
         await deliveries.run()
+
+
+def success(rows: int, run_id: str, lags: Sequence[Lag]) -> bytes:
+    """Return what _SUCCESS says: how many rows have their result, and which sinks have said that they hold them."""
+    return as_json({"rows": rows, "run_id": run_id, "sinks": [lag.label for lag in lags]})
+
+
+def still_holds(store: Store, lags: Sequence[Lag]) -> bool:
+    """Tell whether _SUCCESS stands and nothing contradicts it: a sink that cannot be asked held everything then."""
+    if any(lag.is_behind for lag in lags):
+        return False
+    try:
+        told = json.loads(store.read(SUCCESS))
+        return all(lag.label in told["sinks"] for lag in lags if lag.outstanding)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False  # an older batchrun named no sinks
 
 
 class Delivering:

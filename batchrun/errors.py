@@ -42,6 +42,12 @@ class StorageError(BatchrunError):
     exit_code = 4
 
 
+class HurriedError(StorageError):
+    """A store was not waited for any longer, since the run was stopped at once; the same command goes on."""
+
+    exit_code = 3
+
+
 class SinkError(BatchrunError):
     """A sink did not take a part; the part stays in the output and is delivered later."""
 

@@ -99,13 +99,14 @@ class Pipeline:
     def hurry(self) -> None:
         """Stop at once: cancel the calls in flight and the parts to write. The next start sends and writes them."""
         self._at.gate.close()
+        self._at.output.target.store.hurry()
         calls = self._at.gate.admissions.in_flight
         self._at.gate.closed_by = RunStopped(
             f"stopped at once: {calls} calls in flight were cut off; their rows are sent again and may be paid twice"
         )
-        for group in (self._rows, self._parts):
-            if group is not None:
-                group.cancel_scope.cancel()
+        self._cut_off_rows()
+        if self._parts is not None:
+            self._parts.cancel_scope.cancel()
 
     async def _read(self) -> None:
         try:
@@ -143,7 +144,7 @@ class Pipeline:
                 return self._at.requests.request(row.row, renderer.prompt(row.cells))
             async with self._readers:
                 await self._wait_for_bytes()
-                images = await anyio.to_thread.run_sync(renderer.images, row.cells)
+                images = await anyio.to_thread.run_sync(renderer.images, row.cells, abandon_on_cancel=True)
             return self._at.requests.request(row.row, renderer.prompt(row.cells, images))
         except StorageError as error:  # the row was not sent; the next start takes it
             self._at.gate.close(error)
@@ -223,6 +224,10 @@ class Pipeline:
         for waiting in (*self._waiting, self._freed):
             waiting.set()
         await self._at.clock.sleep(self._at.drain_s)
+        self._cut_off_rows()
+
+    def _cut_off_rows(self) -> None:
+        self._exhausted = True  # the group takes no more workers, while a part may still be written
         if self._rows is not None:
             self._rows.cancel_scope.cancel()
 
@@ -272,7 +277,7 @@ class Pipeline:
         """Start workers as the bound on calls grows, also while the first answers are still out."""
         while not self._exhausted:
             await self._at.clock.sleep(REFRESH_S)
-            if self._live_rows:  # somebody works, so the group of workers is open
+            if self._live_rows and not self._exhausted:  # somebody works, so the group of workers is open
                 self._start_another_if_all_busy()
 
     def _start_another_if_all_busy(self) -> None:

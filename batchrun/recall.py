@@ -1,6 +1,7 @@
 """Known answers brought in step with logs and parts at a start: what a kill took of them, or all of them anew."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from typing import Any
@@ -12,31 +13,37 @@ from batchrun.readyjob import ReadyJob
 from batchrun.records import Outcome
 from batchrun.render import RowError
 from batchrun.requesting import Requests
-from batchrun.storage.known_answers import KnownAnswers
+from batchrun.storage.known_answers import NAME, KnownAnswers
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
 from batchrun.storage.source import Source
 
 Span = tuple[int, int]
+TELL_EVERY_S = 30.0  # as often as progress in a log
 
 
-def known_answers(ready: ReadyJob, source: Source, output: Output) -> KnownAnswers:
+def known_answers(ready: ReadyJob, source: Source, output: Output, tell: Callable[[str], None]) -> KnownAnswers:
     """Open the answers that an output has; meant for a thread.
 
     An answer whose row has no outcome any more is dropped: the row is to be sent. Rows that were answered and are not
-    here are rendered again to know what they asked, which takes about as long as reading them.
+    here are rendered again to know what they asked, which takes about as long as reading them; `tell` is told of whole
+    parts of them, and every half minute of how far it has come.
     Raises StorageError or InputError if that cannot be done.
     """
     answers = KnownAnswers(output.target.store.wal, output.target.run_id)
     try:
         whole = set(answers.whole_ranges())
         changed = _changed(output)
+        progress = _Progress(
+            sum(of.rows for of in output.ranges if output.is_part(of) and of.number not in whole), tell
+        )
         for of in output.ranges:
             if output.is_part(of):
                 if of.number not in whole:
                     _take_in(ready, source, answers, of, _unknown(output, of, answers, changed))
                     answers.range_is_whole(of.number)
+                    progress.passed(of.rows)
                 continue
             answers.forget(row for row in answers.rows_of(of) if not output.has(row))
             if not output.begins(of.first_row):
@@ -46,6 +53,24 @@ def known_answers(ready: ReadyJob, source: Source, output: Output) -> KnownAnswe
         answers.close()
         raise
     return answers
+
+
+class _Progress:
+    """Tells how far the rows of finished parts are rendered again: at once, and every half minute."""
+
+    def __init__(self, rows: int, tell: Callable[[str], None]) -> None:
+        self._rows = rows
+        self._done = 0
+        self._tell = tell
+        self._told_s = time.monotonic()
+        if rows:
+            tell(f"dedupe: the answers of {rows:,} finished rows are not in {NAME}; they are looked up before a call")
+
+    def passed(self, rows: int) -> None:
+        self._done += rows
+        if time.monotonic() >= self._told_s + TELL_EVERY_S:
+            self._told_s = time.monotonic()
+            self._tell(f"dedupe: {self._done:,} of {self._rows:,} rows looked up")
 
 
 def _unknown(output: Output, of: Range, answers: KnownAnswers, changed: Sequence[Span]) -> Iterator[Outcome]:

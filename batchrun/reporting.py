@@ -9,6 +9,7 @@ from batchrun.errors import InputError, JobError, StorageError
 from batchrun.jobspec import JobSpec, load_job
 from batchrun.report.figures import figures_of
 from batchrun.screen.status import read_status
+from batchrun.storage.files import why
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.opening import open_store
 from batchrun.storage.store import MANIFEST, REPORT
@@ -32,9 +33,12 @@ def report(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> str:
         told = {"output": store.name, "emulated": manifest.emulated, **status}
         try:
             html = page(spec.name, told, figures_of(store))
-            store.write(REPORT, html.encode(errors="replace"))
         except (OSError, pa.ArrowException, KeyError) as error:
             raise StorageError(
                 f"{store.name}: the report cannot be made: {error}; batchrun verify tells more"
             ) from error
+        try:
+            store.write(REPORT, html.encode(errors="replace"))
+        except OSError as error:
+            raise StorageError(f"{store.where(REPORT)}: {why(error)}") from error
         return store.where(REPORT)

@@ -7,12 +7,14 @@ from statistics import fmean
 
 import anyio
 
+from batchrun.account.access import accesses
 from batchrun.bedrock.card import ANYWHERE
 from batchrun.bedrock.counting import Counted, Counting, count_tokens
 from batchrun.bedrock.credentials import Access
 from batchrun.cells import rows_of
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.jobspec.endpoint import EMULATOR
+from batchrun.lanes.lane import Lane
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Request
 from batchrun.render import RowError
@@ -117,31 +119,31 @@ def _corrected(requests: Sequence[Request], counted: Counted) -> list[Request]:
 
 
 def _counted(ready: ReadyJob, bodies: Sequence[bytes]) -> Counted:
-    source_region = _counting_region(ready)
-    if source_region is None:
+    lane = _counting_lane(ready)
+    if lane is None:
         return Counted(why_not="CountTokens is not offered in any Region that this job may run in")
 
     async def count() -> Counted:
-        aws = ready.spec.aws
-        if aws.endpoint_url != EMULATOR:
-            access = Access(aws.profile, aws.role_arn, aws.endpoint_url)
-            return await count_tokens(Counting(access, source_region, ready.card.base_model_id), bodies)
+        given = ready.spec.aws.endpoint_url
+        if given != EMULATOR:
+            access = accesses(ready.spec, given)[lane.access]
+            return await count_tokens(Counting(access, lane.source_region, ready.card.base_model_id), bodies)
         from batchrun.emulator.server import serve  # only a job on the emulator needs an HTTP server
 
         async with serve(ready.spec.emulator or EmulatorSpec(), card=ready.card) as emulator:
             access = Access(endpoint_url=f"{emulator.url}/{{region}}")
-            return await count_tokens(Counting(access, source_region, ready.card.base_model_id), bodies)
+            return await count_tokens(Counting(access, lane.source_region, ready.card.base_model_id), bodies)
 
     with ThreadPoolExecutor(1) as thread:  # a loop of its own, also where the caller has one running
         return thread.submit(anyio.run, count).result()
 
 
-def _counting_region(ready: ReadyJob) -> str | None:
-    """Return the source Region that counts: prompts must not go where the job's calls may not."""
+def _counting_lane(ready: ReadyJob) -> Lane | None:
+    """Return the lane whose credentials and source Region count: prompts must not go where the job's calls may not."""
     offered = ready.card.facts.get("counting", {}).get("regions")
     legal = set(ready.regions)
     for lane in ready.lanes:
         inside = lane.source_region in legal or any(region in ANYWHERE for region in legal)
         if inside and (offered is None or lane.source_region in offered):
-            return lane.source_region
+            return lane
     return None

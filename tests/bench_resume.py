@@ -1,5 +1,7 @@
 """How long a resume takes to its first call, over 100,000 objects of a store and over 10 GB of JSON Lines.
 
+And how long a start takes to bring back the copies of logs that a run of hours on another machine left.
+
 Real processes: SeaweedFS, `batchrun emulate`, and `batchrun run` twice, whose second start knows the files already.
 """
 
@@ -17,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.storage.s3 import Bucket, Connection, S3Options
+from batchrun.storage.s3.bucket import Content
+from batchrun.storage.s3.logs import LogCopies
 from batchrun.storage.source import SourceFile, scan
 from tests.process.runs import ENVIRONMENT, emulator, stats
 from tests.services import seaweed
@@ -35,6 +39,7 @@ output.rows_per_part = 100
 aws.endpoint_url = "{url}/{{region}}"
 """
 LINE = "some text of a row, as long as a short product review often is, and once more " * 12
+LOGS = 16
 FIRST_ROWS, MORE_ROWS = 200, 300
 
 
@@ -42,11 +47,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=100_000, help="Parquet objects of one row each; 0: leave out")
     parser.add_argument("--jsonl-gb", type=float, default=10.0, help="size of the JSON Lines file; 0: leave out")
+    parser.add_argument("--stretches", type=int, default=2_000, help="copied stretches of logs; 0: leave out")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, emulator("--latency-s", "0") as url:
         if given.objects:
             (Path(folder) / "s3").mkdir()
             _over_objects(Path(folder) / "s3", url, given.objects)
+        if given.stretches:
+            (Path(folder) / "logs").mkdir()
+            _over_log_copies(Path(folder) / "logs", given.stretches)
         if given.jsonl_gb:
             (Path(folder) / "jsonl").mkdir()
             _over_json_lines(Path(folder) / "jsonl", url, given.jsonl_gb)
@@ -73,6 +82,38 @@ def _over_objects(folder: Path, url: str, objects: int) -> None:
         options = f'input.storage_options.endpoint = "{found.endpoint}"'
         job.write_text(JOB.format(path=found.url("rows"), options=options, url=url))
         _measure(f"{objects:,} objects", job, url, {**ENVIRONMENT, **found.environment})
+
+
+def _over_log_copies(folder: Path, stretches: int) -> None:
+    """Fetch the copies of some logs: by the store at once, and as over a network where each answer takes 30 ms."""
+    (server := folder / "server").mkdir()
+    with seaweed(server) as found:
+        os.environ.update(found.environment)
+        with Connection(S3Options(found.endpoint)) as store:
+            bucket, lines = Bucket(store, found.bucket), LINE.encode() + b"\n"
+            keys = [f"wal/{at % LOGS:06}.log.{at // LOGS * len(lines):012}" for at in range(stretches)]
+            with ThreadPoolExecutor(24) as pool:
+                for _ in pool.map(lambda key: bucket.put(key, lines), keys):
+                    pass
+            for away_s in (0.0, 0.03):
+                (wal := folder / f"wal-{away_s}").mkdir()
+                began_s = time.monotonic()
+                LogCopies(_Far(store, found.bucket, away_s), "wal/", wal).fetch()
+                took = f"fetched, every read {away_s * 1000:.0f} ms away"
+                _say(f"{stretches:,} stretches of {LOGS} logs", took, time.monotonic() - began_s)
+                assert sum(path.stat().st_size for path in wal.iterdir()) == stretches * len(lines)
+
+
+class _Far(Bucket):
+    """A bucket whose answers come later."""
+
+    def __init__(self, store: Connection, name: str, away_s: float) -> None:
+        super().__init__(store, name)
+        self._away_s = away_s
+
+    def get(self, key: str) -> Content | None:
+        time.sleep(self._away_s)
+        return super().get(key)
 
 
 def _over_json_lines(folder: Path, url: str, size_gb: float) -> None:

@@ -20,16 +20,18 @@ Answer = Callable[[int], tuple[int, str, dict[str, Any]]]
 
 
 class Counter:
-    """A server that answers CountTokens as it is told; it remembers the paths it was called by."""
+    """A server that answers CountTokens as it is told; it remembers the paths it was called by, and with which keys."""
 
     def __init__(self, answer: Answer) -> None:
         self.paths: list[str] = []
+        self.keys: set[str] = set()
         self.url = ""
         self._answer = answer
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         await request.read()
         self.paths.append(request.raw_path)
+        self.keys.add(request.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
         status, code, body = self._answer(len(self.paths))
         return web.json_response(body, status=status, headers={"x-amzn-ErrorType": code} if code else {})
 
@@ -84,6 +86,20 @@ def test_the_base_model_id_is_called_in_a_source_region_that_counts(tmp_path, se
     plan(job(tmp_path, numbered(3), **at(told.url, routing={"source_regions": ["us-west-1", "us-west-2"]})))
 
     assert set(told.paths) == {"/us-west-2/model/anthropic.claude-haiku-4-5-20251001-v1%3A0/count-tokens"}
+
+
+@pytest.mark.parametrize(("scopes", "key"), [([], "AKIAOTHER"), (["us"], "emulator")])
+def test_those_who_count_are_those_who_will_be_called(tmp_path, served, monkeypatch, scopes, key):
+    """Where all lanes are another account's, the job's own keys may not even exist; on loopback they are made up."""
+    (keys := tmp_path / "credentials").write_text("[other]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+    told = served(counter(lambda _: (200, "", {"inputTokens": 9})))
+    lane = {"id": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "source_region": "us-west-2", "profile": "other"}
+    routing = {"scopes": scopes, "source_regions": ["us-west-2"], "lane": [lane]}
+    planned = plan(job(tmp_path, numbered(3), **at(told.url, routing=routing)))
+
+    assert planned["tokens"]["counted_rows"] == 3
+    assert told.keys == {key}
 
 
 def test_a_prompt_is_not_counted_where_the_job_may_not_run(tmp_path, served):

@@ -101,6 +101,12 @@ class Found:
         """Return a profile by its ID or ARN, None if nothing is known of it."""
         return (self._facts(access, region).profiles or {}).get(inference_id)
 
+    def account(self, access: str) -> str | None:
+        """Return an account's number, which stands in the ARNs of its profiles; None if they were not read."""
+        regions = [facts.profiles or {} for (name, _), facts in self.by_region.items() if name == access]
+        numbers = {profile.arn.split(":")[4] for profiles in regions for profile in profiles.values()}
+        return numbers.pop() if len(numbers) == 1 else None
+
     def quota(self, access: str, region: str, name: str) -> QuotaValue | None:
         """Return a number such as `geo_tokens_per_minute`, None if it was not read or does not exist."""
         return (self._facts(access, region).quotas or {}).get(name)

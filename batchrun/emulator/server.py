@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from secrets import token_hex
 from typing import Any
@@ -86,8 +86,9 @@ class Emulator:
         if reply.wire == "cut":
             response = web.StreamResponse(status=reply.status, headers={"Content-Type": reply.content_type})
             response.content_length = len(reply.body) + 1_000
-            await response.prepare(request)
-            await response.write(reply.body[: len(reply.body) // 2])
+            with suppress(ConnectionError):  # a client that has gone needs no cutting off
+                await response.prepare(request)
+                await response.write(reply.body[: len(reply.body) // 2])
             if request.transport is not None:
                 request.transport.close()
             return response

@@ -114,11 +114,19 @@ def lane_of_ones_own(card: Card, own: OwnLane, found: Found | None, *, shared_gl
         inference_id=own.inference_id,
         source_region=own.source_region,
         destinations=destinations,
-        pool=f"{own.account}:{pool}" if own.account else pool,
+        pool=pool if _is_of_the_jobs_account(own, found) else f"{own.account}:{pool}",
         price_class=price_class,
         access=own.access,
         label=own.label,
     )
+
+
+def _is_of_the_jobs_account(own: OwnLane, found: Found | None) -> bool:
+    """Tell whether a lane draws on the quota of the job's own account, though perhaps through a role or a profile."""
+    if found is None or not own.account:
+        return not own.account
+    jobs = found.account("")
+    return jobs is not None and jobs in (own.account, found.account(own.access))
 
 
 def _scope_that_runs_in(card: Card, region: str, destinations: tuple[str, ...]) -> str | None:

@@ -1,5 +1,6 @@
 """One sink of a job: what it lacks, and the next part for it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from batchrun.sinks.protocol import Sink
 from batchrun.sinks.registry import make_sink
 
 NUMBERS_SHOWN = 10
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # libraries paint their errors for a terminal; a summary is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Lag:
     def outstanding(self) -> int:
         """Return how many parts are to be delivered."""
         return len(self.lacks) + len(self.outdated)
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether the sink said itself that it lacks something; one that cannot be asked may hold everything."""
+        return self.asked and self.outstanding > 0
 
     def record(self) -> dict[str, Any]:
         """Return what a summary says of the sink, in parts."""
@@ -159,7 +166,7 @@ class Delivery:
 
 def _said(error: Exception) -> str:
     """Return what a sink raised on one line, with the part that it was about."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(COLOUR.sub("", str(error)).split()) or type(error).__name__
     named = text if isinstance(error, BatchrunError) else f"{type(error).__name__}: {text}"
     return ": ".join([*getattr(error, "__notes__", ()), named])
 

@@ -19,6 +19,7 @@ from batchrun.sinks.part import Part
 
 OWNER = "batchrun.run_id"  # a property of the table
 EMULATED = "batchrun.emulated"
+ENDPOINTS = {"endpoint", "endpoint_url", "aws_endpoint", "aws_endpoint_url"}  # as object_store names it
 # The default of a million rows is held in memory as a whole before it is written.
 WRITER = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=2_000)
 
@@ -30,7 +31,7 @@ class DeltaSink:
 
     def __init__(self, table: Delta) -> None:
         self._uri = table.path
-        self._options = dict(table.storage_options)
+        self._options = _options(table)
         self._table: DeltaTable | None = None
 
     def __repr__(self) -> str:
@@ -87,6 +88,19 @@ class DeltaSink:
             raise_if_key_not_exists=False,
         )
         return self._table
+
+
+def _options(table: Delta) -> dict[str, str]:
+    """Return the options of a table's store, with what a store other than Amazon S3 needs besides."""
+    given = dict(table.storage_options)
+    if not table.path.startswith("s3://"):
+        return given
+    endpoint = next((value for key, value in given.items() if key.lower() in ENDPOINTS), "")
+    # Without the first, keys in shared files are not looked for once an endpoint is named.
+    needed = {"AWS_FORCE_CREDENTIAL_LOAD": "true"}
+    if endpoint.startswith("http://"):
+        needed["AWS_ALLOW_HTTP"] = "true"
+    return needed | given
 
 
 def _application(run_id: str, number: int) -> str:

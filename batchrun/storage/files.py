@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written beside, synced, renamed."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -53,3 +54,9 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def why(error: OSError) -> str:
+    """Return what the system says, with what to do where that is not plain."""
+    told = error.strerror or str(error)
+    return f"{told} (mount it for writing, or choose another output.path)" if error.errno == errno.EROFS else told

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from batchrun.errors import InputError, StorageError
-from batchrun.storage.files import beside_of, sync_folder, write_atomically
+from batchrun.storage.files import beside_of, sync_folder, why, write_atomically
 from batchrun.storage.lock import FolderLock, is_held
 from batchrun.storage.ranges import LOG_SUFFIX
 from batchrun.storage.store import MANIFEST, STATUS, SUCCESS, SUMMARY, Hold
@@ -92,7 +92,10 @@ class Folder:
                     with suppress(PermissionError):  # a folder that may be entered and not read
                         sync_folder(folder.parent)
         except OSError as error:
-            raise StorageError(f"output.path {self.path}: {error.strerror}: {error.filename}") from error
+            raise StorageError(f"output.path {self.path}: {why(error)}: {error.filename}") from error
+
+    def hurry(self) -> None:
+        """Do nothing: a disk answers."""
 
     def hold(self) -> AbstractContextManager[Hold]:
         """Return the lock, to be entered; LockedError then if another run holds the folder."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from batchrun.errors import LockedError, StorageError
+from batchrun.storage.files import why
 
 LOOKS = 5
 LOOK_EVERY_S = 0.02
@@ -30,7 +31,7 @@ class FolderLock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise StorageError(f"{self._path}: {error.strerror}") from error
+            raise StorageError(f"{self._path}: {why(error)}") from error
         try:
             _take(descriptor)
         except BlockingIOError as error:

@@ -56,6 +56,12 @@ class Store(Protocol):
         Raises StorageError if that cannot be done, InputError if it holds something that is not batchrun's.
         """
 
+    def hurry(self) -> None:
+        """Wait for the store no longer than about a second from now; what takes longer raises HurriedError.
+
+        Returns at once, so an event loop may call it.
+        """
+
     def hold(self) -> AbstractContextManager[Hold]:
         """Return the lock, to be entered.
 

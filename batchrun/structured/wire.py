@@ -14,8 +14,11 @@ from batchrun.structured.definition import Schema
 
 FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 PRIMITIVE = (str, int, float, bool, type(None))
-MOST_OPTIONAL = 24  # properties that are not required, over the whole schema; Anthropic's structured outputs guide
-MOST_UNIONS = 16  # parameters with anyOf; the same
+# Properties that are not required, and parameters with anyOf or a list of types, over the whole schema: the guide at
+# platform.claude.com/docs/en/build-with-claude/structured-outputs, and the refusals of Bedrock that are quoted in
+# github.com/vercel/ai/pull/17268 (2026-07). A third limit, "compiled grammar is too large", has no published number.
+MOST_OPTIONAL = 24
+MOST_UNIONS = 16
 _ANNOTATIONS = {"$schema", "$id", "$comment", "title", "examples", "default", "deprecated", "readOnly", "writeOnly"}
 
 

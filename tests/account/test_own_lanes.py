@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from batchrun.account.facts import Found, Profile, RegionFacts
 from batchrun.api import RunOptions, run, verify
+from batchrun.bedrock.card import load_card
 from batchrun.errors import AccessError, JobError
+from batchrun.lanes.lane import Lane, lane_of_ones_own
+from batchrun.lanes.own import OwnLane
 from batchrun.planning import plan
 from tests.account.accounts import account, job_of
 from tests.run.rehearsal import results
@@ -70,6 +74,35 @@ def test_a_profile_whose_account_nobody_tells_names_the_pool(tmp_path):
 
     assert planned["quotas"][0]["pool"] == "other:us-east-1/geo"
     assert planned["quotas"][0]["tokens_per_minute"] == 7_000
+
+
+def test_a_profile_of_the_jobs_own_account_draws_on_its_pools(tmp_path):
+    """One quota counted twice would let twice as much out as Bedrock takes."""
+    own = [{"id": US_ID, "source_region": "us-east-1", "profile": "other"}]
+    with account(tpm=40_000) as emulator:  # which knows no other account: both keys are of one
+        planned = plan(job_of(tmp_path, emulator, routing={**EAST, "lane": own}))
+
+    assert [lane["pool"] for lane in planned["lanes"]] == ["us-east-1/geo"] * 2
+    assert [(quota["pool"], quota["tokens_per_minute"]) for quota in planned["quotas"]] == [("us-east-1/geo", 40_000)]
+
+
+@pytest.mark.parametrize(
+    ("number", "read", "pool"),
+    [
+        ("123456789012", True, "us-east-1/geo"),
+        ("333333333333", True, "333333333333:us-east-1/geo"),
+        ("123456789012", False, "123456789012:us-east-1/geo"),
+    ],
+)
+def test_a_role_of_the_jobs_own_account_draws_on_its_pools_where_aws_tells_whose_they_are(number, read, pool):
+    arn = f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/{US_ID}"
+    profiles = {US_ID: Profile(US_ID, arn, "ACTIVE", ("us-east-1",), ("anthropic.claude-haiku-4-5-20251001-v1:0",))}
+    found = Found({("", "us-east-1"): RegionFacts(profiles=profiles if read else None)})
+    own = OwnLane(US_ID, "us-east-1", "role x", number, None)
+    lane = lane_of_ones_own(load_card("claude-haiku-4-5"), own, found, shared_global_pool=False)
+
+    assert isinstance(lane, Lane)
+    assert (lane.pool, lane.access) == (pool, "role x")
 
 
 def test_a_role_tells_its_account(tmp_path):

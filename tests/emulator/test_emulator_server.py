@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -54,6 +56,26 @@ def test_a_port_in_use_is_one_clear_error():
 
     with pytest.raises(EmulatorError, match=r"port \d+ on 127.0.0.1 is in use"):
         anyio.run(run)
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset", "hang"])
+def test_a_fault_of_the_wire_to_a_client_that_has_gone_logs_nothing(start, caplog, fault):
+    emulator = start(latency_s=0.2)
+    fields = json.dumps(invoke_fields(f"a [[fault={fault}]] [[output_tokens=2000]]")).encode()
+    host, port = emulator.url.removeprefix("http://").split(":")
+    head = [f"POST /us-east-1/model/{US_ID}/invoke HTTP/1.1", f"Host: {host}", f"Content-Length: {len(fields)}"]
+    head += [f"{name}: {value}" for name, value in signed().items()]
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall("\r\n".join([*head, "", ""]).encode() + fields)
+        while not emulator.stats()["in_flight"]:
+            time.sleep(0.01)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it goes without a word
+    while not emulator.stats()["paid_calls"]:
+        time.sleep(0.01)
+    send(f"{emulator.url}/stats")  # once it has answered, it has dealt with the fault too
+    send(f"{emulator.url}/stats")
+
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_stats_are_served_and_the_same_inside(start):

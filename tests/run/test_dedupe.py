@@ -1,12 +1,14 @@
 """Equal requests are sent once, and every row has the answer; over failures, kills, retries and lost files."""
 
 import sqlite3
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from batchrun import recall
 from batchrun.api import verify
 from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
@@ -166,6 +168,22 @@ def test_a_lost_or_damaged_file_is_made_anew(tmp_path, harm):
 
     assert (second.code, second.stats["paid_calls"]) == (0, 3)
     assert verify(second.spec) == []
+
+
+def test_answers_that_are_looked_up_anew_are_told_of_before_the_first_call(tmp_path, monkeypatch):
+    monkeypatch.setattr(recall, "TELL_EVERY_S", 0.0)
+    first = rehearse(deduped(tmp_path, COLOURS * 30, limits={"rows": 15}))
+    database(first.spec).unlink()
+    rehearse(deduped(tmp_path, COLOURS * 30, limits={"rows": 20}), first.transport, screen=(screen := StringIO()))
+    rehearse(deduped(tmp_path, COLOURS * 30), first.transport, screen=(silent := StringIO()))
+
+    lines = [line for line in screen.getvalue().splitlines() if "dedupe" in line]
+    assert lines == [
+        "batchrun: dedupe: the answers of 15 finished rows are not in dedupe.sqlite; they are looked up before a call",
+        "batchrun: dedupe: 10 of 15 rows looked up",
+        "batchrun: dedupe: 15 of 15 rows looked up",
+    ]
+    assert "dedupe:" not in silent.getvalue()
 
 
 def test_what_a_kill_took_of_the_answers_is_put_in_again(tmp_path):

@@ -31,7 +31,11 @@ def proxy_and_store(seaweed_server: ObjectStore) -> Iterator[tuple[Proxy, Connec
 def proxy(proxy_and_store: tuple[Proxy, Connection]) -> Iterator[Proxy]:
     proxy, _ = proxy_and_store
     proxy.seen.clear()
+    proxy.hanging.clear()
+    proxy.back.clear()
+    proxy.away = False
     yield proxy
+    proxy.back.set()
     assert proxy.faults == [], "a fault did not come about"
 
 

@@ -1,4 +1,4 @@
-"""A proxy between a client and the object store that loses answers, says 503, or cuts a connection: each once."""
+"""A proxy between a client and the object store that loses answers, says 503, hangs or cuts a connection: each once."""
 
 import http.client
 import threading
@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 REFUSALS = {"slow": (503, SLOW_DOWN), "expired": (400, EXPIRED)}
+HANGS_S = 10.0  # a test that waits for it fails, and ends
 HELD_BACK = {"connection", "transfer-encoding", "content-length", "keep-alive", "date", "server"}
 
 
 @dataclass(slots=True)
 class Fault:
     """What happens to the next request of a kind: "lost" (done, but the answer is dropped), "slow" and "expired" (503
-    and 400, not done), "cut" (half of the answer's body comes)."""
+    and 400, not done), "cut" (half of the answer's body comes), "hung" (not done and not answered while the test
+    lasts), "away" (the same, and so are all later ones)."""
 
     kind: str
     method: str
@@ -42,6 +44,9 @@ class Proxy:
     faults: list[Fault] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    hanging: threading.Event = field(default_factory=threading.Event)  # a request hangs
+    back: threading.Event = field(default_factory=threading.Event)  # set, nothing hangs any more
+    away: bool = False
 
     def fault_for(self, method: str, path: str) -> str | None:
         with self.lock:
@@ -83,6 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
         seen = Seen(self.command, self.path, dict(self.headers))
         self.proxy.seen.append(seen)
         fault = self.proxy.fault_for(self.command, self.path)
+        if fault in ("hung", "away") or self.proxy.away:
+            self.proxy.away = self.proxy.away or fault == "away"
+            self.proxy.hanging.set()
+            self.proxy.back.wait(HANGS_S)
+            self.close_connection = True
+            return
         if fault in REFUSALS:
             status, told = REFUSALS[fault]
             self.answer(status, {"Content-Type": "application/xml"}, told, cut=False)

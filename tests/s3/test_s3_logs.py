@@ -1,6 +1,7 @@
 """Copies of logs in a bucket: joined, continued after a lost answer, never mixed with those of another generation."""
 
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -8,6 +9,7 @@ from batchrun.errors import LockedError, StorageError
 from batchrun.storage.log_lines import again_line, outcome_line
 from batchrun.storage.ranges import Range
 from batchrun.storage.s3 import Bucket
+from batchrun.storage.s3.bucket import Content
 from batchrun.storage.s3.logs import LogCopies
 from batchrun.storage.wal import read_log
 from tests.storage.outputs import outcome
@@ -42,6 +44,35 @@ def test_another_machine_gets_all_that_was_copied(bucket: Bucket, tmp_path: Path
     machine(bucket, tmp_path / "b").fetch()
 
     assert (tmp_path / "b" / NAME).read_bytes() == (tmp_path / "a" / NAME).read_bytes()
+
+
+def test_stretches_are_read_many_at_once_and_joined_in_their_order(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, get, together = machine(bucket, tmp_path / "a"), Bucket.get, Barrier(4)
+
+    def held_up(self: Bucket, key: str) -> Content | None:
+        together.wait(5)  # one by one, the first would wait for a second that never comes
+        return get(self, key)
+
+    for row in range(4):
+        append(tmp_path / "a", outcome_line(outcome(row)))
+        first.flush([NAME])
+    monkeypatch.setattr(Bucket, "get", held_up)
+    machine(bucket, tmp_path / "b").fetch()
+
+    assert (tmp_path / "b" / NAME).read_bytes() == (tmp_path / "a" / NAME).read_bytes()
+
+
+def test_a_stretch_behind_one_that_is_gone_is_no_part_of_the_log(bucket: Bucket, tmp_path: Path) -> None:
+    first = machine(bucket, tmp_path / "a")
+    for row in range(3):
+        append(tmp_path / "a", outcome_line(outcome(row)))
+        first.flush([NAME])
+    bucket.delete([[one.key for one in bucket.objects("out/wal/")][1]])
+    machine(bucket, tmp_path / "b").fetch()
+
+    assert (tmp_path / "b" / NAME).read_bytes() == outcome_line(outcome(0))
 
 
 def test_lines_that_were_not_copied_come_behind_those_of_who_went_on(bucket: Bucket, tmp_path: Path) -> None:

@@ -111,6 +111,29 @@ def test_the_next_run_delivers_what_is_outstanding_and_sends_nothing(tmp_path: P
     assert second.calls == 10  # those of the first run
 
 
+def test_a_finished_output_keeps_its_success_while_a_sink_that_held_everything_is_down(tmp_path: Path, box: Box):
+    spec = delivered(tmp_path)
+    first = rehearse(spec)
+    box.down = True
+    second = rehearse(spec, first.transport)
+
+    assert (second.code, second.succeeded) == (4, True)
+    assert "sink red: cannot be asked about 5 parts" in second.reason
+    box.down = False
+    third = rehearse(spec, first.transport)
+    assert (third.code, third.succeeded, third.calls) == (0, True, 10)
+
+
+def test_a_finished_output_loses_its_success_to_a_sink_that_says_it_lacks_a_part(tmp_path: Path, box: Box):
+    spec = delivered(tmp_path)
+    first = rehearse(spec)
+    del box.parts[next(iter(box.parts))]
+    box.refuses = frozenset(range(5))
+    second = rehearse(spec, first.transport)
+
+    assert (second.code, second.succeeded) == (4, False)
+
+
 def test_one_sink_that_is_down_does_not_keep_parts_from_another(tmp_path: Path, box: Box) -> None:
     box.down = True
     run = rehearse(delivered(tmp_path, boxes=("red", "blue")))

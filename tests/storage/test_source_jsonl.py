@@ -1,6 +1,7 @@
 """JSON Lines: columns of all lines together, text stays text, and errors name the line."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,33 @@ def test_rows_in_the_middle_are_found(tmp_path: Path) -> None:
 
     assert [batch.first_row for batch in batches] == [4_000]
     assert batches[0].batch.column(0).to_pylist() == [4_000, 4_001, 4_002]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["9223372036854775809", "-9223372036854775809", "123456789012345678901234567891", "[1, 18446744073709551615]",
+     '{"x": [{"y": 18446744073709551615}]}', "9007199254740993"],
+)  # fmt: skip
+def test_an_integer_that_would_be_rounded_is_refused_by_line_and_column(tmp_path: Path, value: str) -> None:
+    """9007199254740993 fits 64 bits; it is the fraction in its column that would have it rounded."""
+    fraction = b'{"id": 0.5}\n' if value == "9007199254740993" else b"\n"
+    message = refusal(tmp_path, fraction + b'{"id": ' + value.encode() + b"}\n")
+
+    digits = max(len(word) for word in re.findall("[0-9]+", value))
+    assert f"a.jsonl: line 2: column 'id' holds an integer of {digits} digits that would be rounded" in message
+    assert message.endswith("put it in quotes, and it is text")
+
+
+@pytest.mark.parametrize(
+    "value", [2**63 - 1, -(2**63), 2**64, 10**20, 123456789012345680000, "123456789012345678901", [2**70]]
+)
+def test_an_integer_that_is_read_as_it_was_written_is_welcome(tmp_path: Path, value: Any) -> None:
+    """Other languages write doubles so: 123456789012345680000 is 123456789012345683968 to the bit."""
+    [row] = rows(tmp_path, json.dumps({"a": value}).encode(), "a")
+    read = row["a"]
+
+    assert read == (float(value) if isinstance(value, int) and abs(value) > 2**63 else value)
+    assert type(read) is (float if isinstance(value, int) and abs(value) > 2**63 else type(value))
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,31 @@ def small_disk(path: Path, size_bytes: int) -> Iterator[SmallDisk]:
             subprocess.run(["umount", str(path)], check=True)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOnlyDisk:
+    """A folder on a disk that takes nothing: `prepare` has a run see it as such where nothing could be mounted."""
+
+    path: Path
+    mounted: bool
+
+    @property
+    def prepare(self) -> tuple[str, ...]:
+        """Name what refuses the writes of a run, if the disk itself does not."""
+        return () if self.mounted else ("has_a_read_only_disk", str(self.path))
+
+
+@contextmanager
+def read_only_disk(path: Path) -> Iterator[ReadOnlyDisk]:
+    """Have `path` and all below on a read-only mount; where that is not allowed, patch the calls of the run."""
+    bound = may_mount() and _mount("--bind", str(path), str(path))
+    try:
+        mounted = bound and _mount("-o", "remount,bind,ro", str(path))
+        yield ReadOnlyDisk(path, mounted)
+    finally:
+        if bound:
+            subprocess.run(["umount", str(path)], check=True)
+
+
 @contextmanager
 def read_only(path: Path) -> Iterator[None]:
     """Take the right to write from `path` and all below; root must be bound by permissions to notice."""

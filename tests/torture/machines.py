@@ -1,6 +1,7 @@
 """What a run under torture may find around it, or have wrong with itself; called in the run's own process."""
 
 import ctypes
+import errno
 import os
 import resource
 import shutil
@@ -55,6 +56,27 @@ def is_bound_by_permissions() -> None:
 def has_small_files(largest_bytes: str) -> None:
     """Let no file grow beyond a size: what a full disk is to a user who may mount none."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest_bytes), resource.RLIM_INFINITY))
+
+
+def has_a_read_only_disk(folder: str) -> None:
+    """Have the system refuse to make or open for writing what is below a folder, as a read-only mount does."""
+    make, open_file, writing = os.mkdir, os.open, os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def refuse(path: Any) -> None:
+        if Path(path).is_relative_to(folder):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    def mkdir(path: Any, *arguments: Any, **options: Any) -> None:
+        if not Path(path).exists():
+            refuse(path)
+        make(path, *arguments, **options)
+
+    def opened(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & writing:
+            refuse(path)
+        return open_file(path, flags, *arguments, **options)
+
+    os.mkdir, os.open = mkdir, opened
 
 
 def has_a_clock_that_goes_back() -> None:

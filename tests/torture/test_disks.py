@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.torture import disks
 from tests.torture.bench import Bench
 from tests.torture.books import Books
-from tests.torture.disks import read_only, small_disk
+from tests.torture.disks import read_only, read_only_disk, small_disk
 from tests.torture.jobs import IN_FLIGHT
 from tests.torture.zygote import Zygote
 
 BOUND = ("is_bound_by_permissions",)
 PAGE_BYTES = 4_096
+READ_ONLY = "Read-only file system (mount it for writing, or choose another output.path)"
 FULL = re.compile("No space left on device|File too large")
 
 
@@ -73,6 +75,43 @@ def test_an_output_that_became_read_only_is_named_and_goes_on_once_it_may_be_wri
     assert len(ended.err.splitlines()) == 1
     assert bench.paid.calls == paid
     assert bench.run(prepare=BOUND).code == 0
+    assert bench.whole
+    assert bench.paid.repeated <= in_flight
+
+
+@pytest.mark.parametrize("mount", [True, False])
+def test_a_read_only_disk_is_named_before_a_call_goes_out(
+    bench: Bench, mount: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a real mount where that is allowed, and with patched calls of the system everywhere."""
+    if not mount:
+        monkeypatch.setattr(disks, "may_mount", lambda: False)
+    bench.output.mkdir()
+    with read_only_disk(bench.output) as disk:
+        ended = bench.run(prepare=disk.prepare)
+
+    assert ended.code == 4, ended
+    assert f"output.path {bench.output}: {READ_ONLY}: {bench.output}/" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert bench.paid.calls == 0
+
+
+@pytest.mark.parametrize("mount", [True, False])
+def test_an_output_whose_disk_became_read_only_goes_on_once_it_is_writable(
+    bench: Bench, mount: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not mount:
+        monkeypatch.setattr(disks, "may_mount", lambda: False)
+    bench.begin()
+    paid, in_flight = bench.paid.calls, bench.in_flight
+    with read_only_disk(bench.output) as disk:
+        ended = bench.run(prepare=disk.prepare)
+
+    assert ended.code == 4, ended
+    assert f"{bench.output}/lock: {READ_ONLY}" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert bench.paid.calls == paid
+    assert bench.run().code == 0
     assert bench.whole
     assert bench.paid.repeated <= in_flight
 

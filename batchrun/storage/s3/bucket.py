@@ -1,6 +1,7 @@
 """A bucket: objects listed, read, and written under a condition, so that a late write loses instead of overwriting."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from batchrun.errors import StorageError
-from batchrun.storage.s3.connection import Connection
+from batchrun.storage.s3.connection import CONNECTIONS, Connection
 from batchrun.storage.s3.problems import BROKEN_READS, BUSY, ConflictError, MissingError, code_of
 from batchrun.storage.s3.upload import DIGEST, Condition, copied, payload, sent
 
@@ -97,6 +98,14 @@ class Bucket:
         info = _info(key, answer)
         age_s = (parsedate_to_datetime(told) - info.modified_at).total_seconds() if told else 0.0
         return Content(info, body, max(0.0, age_s))
+
+    def get_all(self, keys: Sequence[str]) -> Iterator[Content | None]:
+        """Yield whole objects in the order of `keys`, None for one that is not there; many are asked for at once.
+
+        As many as there are connections; those that were read and not yet taken stay in memory.
+        """
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            yield from pool.map(self.get, keys)
 
     def get_range(self, info: ObjectInfo, start: int, stop: int) -> bytes:
         """Return the bytes `start` to `stop` (not included) of the very object that `info` describes.

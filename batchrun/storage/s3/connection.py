@@ -1,6 +1,8 @@
 """A store as worker threads use it: plain calls, carried out by an event loop in a thread of its own."""
 
+import math
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -19,6 +21,7 @@ from botocore import exceptions as sdk_errors
 from botocore.utils import parse_timestamp
 
 from batchrun.bedrock.sockets import LivelySession
+from batchrun.errors import HurriedError
 from batchrun.storage.s3.listing import read_page
 from batchrun.storage.s3.problems import EXPIRED, SDK_ERRORS, code_of, problem
 
@@ -34,6 +37,7 @@ ATTEMPTS = 10  # with the SDK's waits of up to 20 s: a store may be away for abo
 REGION = "us-east-1"  # where nothing names one: S3 says which Region a bucket is in, and the SDK goes there
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 CLOSED_WITHIN_S = 10.0
+HURRIED_S = 0.5  # left to what is under way when a run is stopped at once, and as much again to its last words
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class Connection:
         self._opening = threading.Lock()
         self._running: _Running | None = None
         self._closing: Any = None
+        self._until_s = math.inf  # by time.monotonic, which is the event loop's clock
+        self._under_way: set[anyio.CancelScope] = set()  # touched in the event loop only
 
     def __repr__(self) -> str:
         return f"Connection({self.endpoint}, {'open' if self._running else 'closed'})"
@@ -89,14 +95,24 @@ class Connection:
         client = running.client
         try:
             try:
-                return running.portal.call(ask, client)
+                return running.portal.call(self._asked, where, ask, client)
             except sdk_errors.ClientError as error:
                 if code_of(error) not in EXPIRED:
                     raise
                 self._renew(running, client)
-                return running.portal.call(ask, running.client)
+                return running.portal.call(self._asked, where, ask, running.client)
         except SDK_ERRORS as error:
             raise problem(error, where, self.endpoint) from error
+
+    def hurry(self) -> None:
+        """Wait for the store no longer than about a second from now; what takes longer raises HurriedError.
+
+        Returns at once, so an event loop may call it.
+        """
+        self._until_s = time.monotonic() + 2 * HURRIED_S
+        running = self._running  # without its lock, which a thread may hold that is opening the client
+        if running is not None:
+            running.portal.start_task_soon(self._hurry_those_under_way)
 
     def close(self) -> None:
         """End the event loop and its connections; the next call opens them anew."""
@@ -105,6 +121,19 @@ class Connection:
             if running is not None:
                 self._closing.detach()
                 _stop(running)
+
+    async def _asked(self, where: str, ask: "Callable[[S3Client], Awaitable[T]]", client: "S3Client") -> T:
+        with anyio.CancelScope(deadline=self._until_s) as scope:
+            self._under_way.add(scope)
+            try:
+                return await ask(client)
+            finally:
+                self._under_way.discard(scope)
+        raise HurriedError(f"{where}: {self.endpoint} was not waited for, since the run was stopped at once")
+
+    async def _hurry_those_under_way(self) -> None:
+        for scope in self._under_way:
+            scope.deadline = min(scope.deadline, self._until_s - HURRIED_S)
 
     def _opened(self, where: str) -> _Running:
         with self._opening:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from batchrun.errors import LockedError, StorageError
+from batchrun.errors import HurriedError, LockedError, StorageError
 from batchrun.storage.s3.bucket import Bucket, Content
 from batchrun.storage.s3.problems import ConflictError
 
@@ -82,6 +82,8 @@ class BucketLock:
             self._bucket.replace(self._key, RELEASED, etag)
         except ConflictError:
             pass  # another run has it by now
+        except HurriedError:
+            pass  # it lapses, or is taken at once where this process is known to have ended
         except StorageError:
             if error is None:  # else what ended the run is told; the lock is free once it is not renewed
                 raise

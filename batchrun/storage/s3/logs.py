@@ -88,16 +88,18 @@ class LogCopies:
 
     def _by_log(self) -> dict[str, bytes]:
         """Return the content of each copied log, as far as its stretches join."""
-        logs: dict[str, bytes] = defaultdict(bytes)
-        for info in self._bucket.objects(self._prefix):
-            name = copied_log(info.key.removeprefix(self._prefix))
-            if name is None:
-                continue
-            self._keys[name].append(info.key)
-            stretch = self._bucket.get(info.key)
-            if stretch is not None and int(info.key.rpartition(".")[2]) == len(logs[name]):
+        stretches = [
+            (name, info.key)
+            for info in self._bucket.objects(self._prefix)
+            if (name := copied_log(info.key.removeprefix(self._prefix))) is not None
+        ]
+        logs: dict[str, bytearray] = defaultdict(bytearray)
+        # A run of hours leaves thousands of stretches, and each read waits for the network.
+        for (name, key), stretch in zip(stretches, self._bucket.get_all([key for _, key in stretches]), strict=True):
+            self._keys[name].append(key)
+            if stretch is not None and int(key.rpartition(".")[2]) == len(logs[name]):
                 logs[name] += stretch.content
-        return dict(logs)
+        return {name: bytes(content) for name, content in logs.items()}
 
 
 def copied_log(name: str) -> str | None:

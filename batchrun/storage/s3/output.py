@@ -80,6 +80,10 @@ class BucketOutput:
         except OSError as error:
             raise StorageError(f"output.scratch {self._scratch}: {error.strerror}: {error.filename}") from error
 
+    def hurry(self) -> None:
+        """Wait for the store no longer than about a second from now; what takes longer raises HurriedError."""
+        self._bucket.store.hurry()
+
     def hold(self) -> AbstractContextManager[Hold]:
         """Return the lock, to be entered, which may take a minute; LockedError then if another run holds the output."""
         self._lock = BucketLock(self._bucket, self._key(LOCK))

@@ -23,6 +23,7 @@ PARTS_AT_ONCE = 4
 MOST_PARTS = 10_000  # S3 user guide, multipart upload limits
 MOST_COPY_BYTES = 5 << 30  # the same, CopyObject
 COPY_PART_BYTES = 1 << 30
+ABORT_S = 0.3  # for the parts of an upload that was cancelled: whoever cancelled it is in a hurry
 
 Send = Callable[[int, int, int], Awaitable[str]]  # part number, first byte, stop byte -> ETag
 
@@ -132,8 +133,8 @@ async def _in_parts(
             Bucket=bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}, **condition
         )
         return answer["ETag"]
-    except BaseException:
-        with anyio.CancelScope(shield=True):
+    except BaseException as error:
+        with anyio.move_on_after(None if isinstance(error, Exception) else ABORT_S, shield=True):
             await _abort(client, bucket, key, upload_id)
         raise
 

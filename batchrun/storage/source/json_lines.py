@@ -17,6 +17,7 @@ from batchrun.storage.source.batches import cut, pieces
 from batchrun.storage.source.column_types import unified
 from batchrun.storage.source.facts import MARK_EVERY_BYTES, Facts, Marks, last_mark, naming
 from batchrun.storage.source.input_file import InputFile
+from batchrun.storage.source.json_numbers import first_rounded
 
 BLOCK_BYTES = 1 << 20  # of whole lines; a longer line is a block of its own
 DEEPEST = 100  # a guess: each level is a level of the column's type
@@ -29,7 +30,7 @@ def facts(file: InputFile) -> Facts:
 
     Blank lines do not count. Text stays text, whatever it looks like (pyarrow would make dates of it). Numbers are
     int64 where all of a column's are, else float64. Raises InputError with the line that is not a JSON object in
-    UTF-8, or whose value is of another kind than those before it.
+    UTF-8, whose value is of another kind than those before it, or whose integer a float64 would round.
     """
     digest = hashlib.sha256()
     rows = 0
@@ -47,6 +48,12 @@ def facts(file: InputFile) -> Facts:
             raise InputError(
                 f"{file}: lines {block.first_line} to {block.last_line}: column {name!r} is {clash.other_type}, "
                 f"before it was {clash.first_type}"
+            )
+        if rounded := first_rounded(block.lines, schema):
+            raise InputError(
+                f"{file}: line {block.numbers[rounded.line]}: column {rounded.column!r} holds an integer of "
+                f"{rounded.digits} digits that would be rounded, since neither the column's numbers nor it are all of "
+                "64 bits; put it in quotes, and it is text"
             )
     return Facts(rows=rows, digest=digest.hexdigest(), schema=schema, marks=tuple(marks))
 
