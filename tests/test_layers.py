@@ -30,6 +30,7 @@ LAYERS = [
     {"engines", "recall", "assembly", "delivering", "verdict"},
     {"expected", "expected_cache", "sample", "estimates", "probe", "hindsight"},
     {"account.doctor"},
+    {"holding", "leaving", "start"},
     {"api", "deliver", "reporting"},
     {"planning"},
     {"cli"},
