@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import anyio
 
-from batchrun.assembly import Ground, assemble, open_output, open_transports
+from batchrun.assembly import Ground, assemble, open_output
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
 from batchrun.delivering import Delivering, in_step, open_deliveries
@@ -29,6 +29,7 @@ from batchrun.storage.known_answers import KnownAnswers
 from batchrun.storage.output import Output
 from batchrun.storage.source import Source
 from batchrun.storage.store import MANIFEST, SUCCESS, Hold, Store
+from batchrun.transports import open_transports
 
 LOOK_AT_LOCK_S = 1.0
 

@@ -27,7 +27,7 @@ LAYERS = [
     {"report"},
     {"backlog", "dispatch", "dedupe", "syncing", "copying"},
     {"pipeline"},
-    {"engines", "recall", "assembly", "delivering", "verdict"},
+    {"engines", "recall", "assembly", "transports", "allowance", "delivering", "verdict"},
     {"expected", "expected_cache", "sample", "estimates", "probe", "hindsight"},
     {"account.doctor"},
     {"holding", "leaving", "start"},
