@@ -21,7 +21,7 @@ LAYERS = [
     {"account"},
     {
         *("render", "sandbox", "readyjob", "runaway", "cells", "asking", "caching", "pictures", "requesting"),
-        *("reading", "identity"),
+        *("reading", "identity", "quotas"),
     },
     {"screen", "sinks"},
     {"report"},
