@@ -21,7 +21,7 @@ LAYERS = [
     {"account"},
     {
         *("render", "sandbox", "readyjob", "runaway", "cells", "asking", "caching", "pictures", "requesting"),
-        *("reading", "identity", "quotas"),
+        *("reading", "identity", "quotas", "template"),
     },
     {"screen", "sinks"},
     {"report"},
@@ -61,7 +61,7 @@ HOMES = {
         "storage.s3.connection",
         "storage.s3.problems",
     },
-    "jinja2": {"render", "sandbox", "report.page"},
+    "jinja2": {"template", "sandbox", "report.page"},
     "matplotlib": {"report.plots"},
     "jsonschema": {"structured.definition", "structured.judge"},
     "deltalake": {"sinks.delta"},
