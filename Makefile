@@ -109,7 +109,7 @@ bench-resume: install-dev ## measure resumes over 100,000 objects of a store and
 simulate: install-dev ## simulate the quota cases over meters, round trips and lanes, on a virtual clock
 	$(BIN)/python -m tests.simulate
 
-simulate-long: install-dev ## simulate a day of quota on 25 lanes, 10,000,000 requests
+simulate-long: install-dev ## simulate a day of quota on 25 lanes, 10,000,000 requests, in two halves
 	$(BIN)/python -m tests.simulate --case day --meter 'bucket 10 s' --rtt 50
 
 torture: install-dev ## kill runs 1,000 times with SIGKILL and hold what is left against the books, about 8 minutes

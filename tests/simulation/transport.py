@@ -1,8 +1,10 @@
 """A transport straight onto the emulator's meters and chaos: the same admissions, without bodies to write and read."""
 
+import heapq
 import time
 from asyncio import get_running_loop, sleep  # not anyio's: two of them a call were a twentieth of a run
 from collections import defaultdict
+from itertools import count
 
 from batchrun.bedrock.card import Card
 from batchrun.bedrock.faults import Fault, classify
@@ -13,7 +15,7 @@ from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.directives import NO_DIRECTIVES
 from batchrun.emulator.faults import FAULTS
 from batchrun.emulator.faults import Fault as Kind
-from batchrun.emulator.pools import Pool, charge_tokens, make_pools
+from batchrun.emulator.pools import Pool, Reservation, charge_tokens, make_pools
 from batchrun.records import Completion, Request, Usage
 from tests.simulation.load import Load
 
@@ -38,6 +40,9 @@ class SimulatedTransport:
         self._loop_time_s = time.monotonic
         self._lanes: dict[tuple[str, str], Pool] = {}
         self._refusals: dict[tuple[str, str], Fault] = {}
+        # What calls will settle at, by time: a meter hears of it when next it is asked, which saves each call a timer.
+        self._to_settle: dict[Pool, list[tuple[float, int, Reservation, int]]] = defaultdict(list)
+        self._number = count()
 
     def __repr__(self) -> str:
         return f"SimulatedTransport({self.calls} calls, {self.throttled} throttled, {self.faults} faults)"
@@ -59,6 +64,7 @@ class SimulatedTransport:
         book.calls += 1
         size = self._load.size(request.row)
         hold = size.input_tokens + request.max_tokens
+        self._settle_due(pool, now_s)
         refusal = pool.refusal(hold, now_s)
         if refusal is not None:
             book.throttled += 1
@@ -70,17 +76,18 @@ class SimulatedTransport:
             return await self._faulted(fault)
         book.admitted += 1
         output_tokens = min(size.output_tokens, request.max_tokens)
-        await sleep(self._latency_s(output_tokens, fault))
-        now_s = self._now_s()
-        if fault is not None and fault.stage == "model":
-            pool.settle(reservation, 0, now_s)
-            return await self._faulted(fault)
         charge = charge_tokens(self._card, size.input_tokens, output_tokens)
-        pool.settle(reservation, charge, now_s)
-        book.settled(charge, now_s)
+        fails = fault is not None and fault.stage == "model"
+        latency_s = self._latency_s(output_tokens, fault)
+        settled = (now_s + latency_s, next(self._number), reservation, 0 if fails else charge)
+        heapq.heappush(self._to_settle[pool], settled)
+        await sleep(latency_s + self._rtt_s)
+        self._settle_due(pool, self._now_s())
+        if fault is not None and fails:
+            return self._fault(fault)
+        book.settled(charge, settled[0])
         if fault is not None and fault.kind != "slow":
             raise NotImplementedError(f"a simulated {fault.kind}")
-        await sleep(self._rtt_s)
         return Completion(
             text=_TEXT[: 6 * output_tokens],
             stop_reason="end_turn" if output_tokens == size.output_tokens else "max_tokens",
@@ -103,14 +110,27 @@ class SimulatedTransport:
             self._lanes[lane] = self.pools[resolve(inference_id, source_region, "invoke", self._card) or ""]
         return self._lanes[lane]
 
+    def _settle_due(self, pool: Pool, now_s: float) -> None:
+        due = self._to_settle[pool]
+        while due and due[0][0] <= now_s:
+            at_s, _, reservation, charge = heapq.heappop(due)
+            pool.settle(reservation, charge, at_s)
+
     async def _faulted(self, kind: Kind) -> Fault:
+        await sleep(self._rtt_s)
+        return self._fault(kind)
+
+    def _fault(self, kind: Kind) -> Fault:
         self.faults += 1
-        return await self._refused(kind.kind, kind.message)
+        return self._classified(kind.kind, kind.message)
 
     async def _refused(self, kind: str, message: str) -> Fault:
+        await sleep(self._rtt_s)
+        return self._classified(kind, message)
+
+    def _classified(self, kind: str, message: str) -> Fault:
         if (kind, message) not in self._refusals:
             self._refusals[kind, message] = classify(FAULTS[kind].error_type or "", FAULTS[kind].status, message)
-        await sleep(self._rtt_s)
         return self._refusals[kind, message]
 
     def _latency_s(self, output_tokens: int, fault: Kind | None) -> float:
