@@ -4,6 +4,7 @@ from batchrun.caching import least_tokens
 from batchrun.clock import Clock
 from batchrun.lanes.admission import Admissions, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
+from batchrun.lanes.doubt import Doubts
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.max_tokens import MaxTokens
 from batchrun.lanes.metering import Metering
@@ -25,7 +26,8 @@ def admissions_of(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     metering = Metering(
         day_ends_at_s=clock.now_s() + clock.seconds_to_midnight(), skew_s=SKEW_S, burndown=ready.output_burndown
     )
-    pools = {name: Pool(name, quota, metering) for name, quota in ready.quotas.items()}
+    doubts = Doubts(metering.day_ends_at_s)
+    pools = {name: Pool(name, quota, metering, doubts) for name, quota in ready.quotas.items()}
     fixed = spec.limits.max_in_flight
     budgets = Budgets(
         in_flight=InFlightLimit(

@@ -1,8 +1,9 @@
 """`make ablation`: what each part of the quota controller buys: every part is left out in turn.
 
 For every variant and group of meters: the mean makespan ÷ optimum, and the mean share of rows throttled, over cases of
-`make simulate` (a, b, b', c and d), seeds and round trips as given. Read a line against the first. The last three
-variants matter where pools may be one: `--case g g0 g1 g2 g3 --only 0 17 18 19`.
+`make simulate` (a, b, b', c and d), seeds and round trips as given. Read a line against the first. Variants 18 and 19
+matter where there are many pools: `--case f --only 0 17 18 19`; the last three where pools may be one:
+`--case g g0 g1 g2 g3 --only 0 20 21 22`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from math import inf
 from multiprocessing import get_context
 from statistics import mean
 
+from batchrun.lanes.doubt import Doubt, Doubts
 from batchrun.lanes.meter import TrailingMinute
 from tests.simulate import spare_collector, use_memory
 from tests.simulation.cases import CASES, RTTS_MS, Cell
@@ -46,6 +48,14 @@ def _at_once(_: object, *times: float) -> float:
     return times[-1]
 
 
+_FIRST_INIT = Doubt.__init__
+
+
+def _apart(doubt: Doubt, common: Doubts) -> None:
+    """Give a pool's doubt a plan of its own."""
+    _FIRST_INIT(doubt, Doubts(common.full_minute_at_s))
+
+
 VARIANTS = (
     Variant("as it is"),
     Variant("no level: the minute alone", (("level.Level.ready_at", _at_once),)),
@@ -67,6 +77,9 @@ VARIANTS = (
     Variant("full early is taken for wrong", (("minute.NEARLY", inf),)),
     Variant("full early counts for good", (("minute.EARLY_S", inf),)),
     Variant("refusals of one flight do not pin again", (("mirror.Mirror._refused_in_flight", _nothing),)),
+    Variant("many calls after the first turn", (("mirror.Mirror._try_turn", _nothing),)),
+    Variant("each pool tests for itself", (("doubt.Doubt.__init__", _apart),)),
+    Variant("no first window is given up for another's", (("window.Window.slide", _nothing),)),
     Variant("pools are never booked as one", (("shared.SHARE", inf),)),
     Variant("joint pools are not parted at once", (("joint.SPARE_CALLS", inf), ("joint.TOO_MUCH", inf))),
     Variant("joint pools are not parted by tests", (("joint.SURPLUS_S", inf),)),
@@ -88,7 +101,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="per case, meter and round trip")
     parser.add_argument("--case", nargs="*", default=MEASURED, choices=list(CASES))
     parser.add_argument("--rtt", nargs="*", type=int, default=[50], choices=RTTS_MS)
-    parser.add_argument("--only", type=int, nargs="*", default=range(len(VARIANTS) - 3), help="numbers of variants")
+    parser.add_argument("--only", type=int, nargs="*", default=range(len(VARIANTS) - 5), help="numbers of variants")
     given = parser.parse_args()
     use_memory()
     wanted = [

@@ -50,11 +50,8 @@ class JointPool(Pool):
 
     def ready_at(self, hold: float, now_s: float) -> float:
         """Return the earliest time [s] at which a call may be sent, be it to test whether the pool is one."""
-        if now_s < self._opens_at_s:
+        if not self._has_begun(now_s):
             return self._opens_at_s
-        if self._refused is not None:
-            self._begin(self._refused)
-            self._refused = None
         ready_s = super().ready_at(hold, now_s)
         if ready_s <= now_s or ready_s == inf:
             return ready_s
@@ -66,6 +63,10 @@ class JointPool(Pool):
         few_s = self._tests.ready_beyond_at(now_s, self._proof(hold, now_s) / hold)
         tested_s = max(self._test_at_s, few_s, free_s)
         return max(now_s, min(ready_s, tested_s))
+
+    def rested_at(self, hold: float, now_s: float) -> float:
+        """Return when the pool will have been idle for a minute: not before it knows what its members did."""
+        return super().rested_at(hold, now_s) if self._has_begun(now_s) else self._opens_at_s
 
     def reserve(self, hold: float, now_s: float) -> Reservation:
         """Take what a call holds, and note it if it is a test."""
@@ -101,6 +102,15 @@ class JointPool(Pool):
         self._had_less_than(reservation.hold, now_s)
         if reservation.sent_at_s > self._test_refused_at_s:
             self._end_test(reservation.hold, now_s)
+
+    def _has_begun(self, now_s: float) -> bool:
+        """Tell whether the members' calls in flight have been answered by now; then they are booked here."""
+        if now_s < self._opens_at_s:
+            return False
+        if self._refused is not None:
+            self._begin(self._refused)
+            self._refused = None
+        return True
 
     def _begin(self, refused: Reservation) -> None:
         """Book what the members were charged, and the refusal, as if they had been one all along."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from batchrun.lanes.doubt import Doubt
+from batchrun.lanes.doubt import Doubt, Doubts
 from batchrun.lanes.level import Level
 from batchrun.lanes.meter import Charge
 from batchrun.lanes.metering import Metering
@@ -33,14 +33,22 @@ class Held(NamedTuple):
 class Mirror:
     """What may be charged now, as far as charges and refusals tell; amounts are quota tokens, or requests."""
 
-    def __init__(self, per_minute: float | None, metering: Metering, *, slack: float, cautious: bool) -> None:
+    def __init__(
+        self,
+        per_minute: float | None,
+        metering: Metering,
+        doubts: Doubts | None = None,
+        *,
+        slack: float,
+        cautious: bool,
+    ) -> None:
         """Take the quota, None if unknown, and the share of a call's cost by which its estimate may be off.
 
         `cautious` begins with few calls also where no quota is known.
         """
         self.minute = Minute(per_minute, metering.skew_s, slack)
         self._level = Level(per_minute)
-        self._doubt = Doubt(metering.day_ends_at_s)
+        self._doubt = Doubt(doubts or Doubts(metering.day_ends_at_s))
         self._unconfirmed = Unconfirmed(metering.round_trip_s)
         self.limited = per_minute is not None
         self._cautious = cautious
@@ -50,6 +58,7 @@ class Mirror:
         self.told_wrong_at_s: float | None = None  # when a refusal first came far below the number
         self._pinned_level = False  # by the refusal that began this episode, and so by the rest of its flight
         self._lowered_minute = False
+        self._tried_turn = False
         self.heir: Mirror | None = None  # hears how calls end that were held here
 
     def __repr__(self) -> str:
@@ -96,6 +105,8 @@ class Mirror:
         beyond = False
         if self.limited:
             beyond = self.minute.forbids(cost, now_s)
+        if beyond:
+            self._doubt.tested(now_s)
         if self.limited or self._cautious:
             self._unconfirmed.sent(now_s, beyond=beyond)
         self._level.charge(cost, now_s)
@@ -121,6 +132,7 @@ class Mirror:
             self.inherit(cost, at_s)
         for other in others:
             other.heir = self
+        self._tried_turn = True  # by the others
 
     def part_with_heir(self) -> None:
         """Tell nobody any more how calls end."""
@@ -165,6 +177,10 @@ class Mirror:
 
     def _confirm(self, now_s: float) -> None:
         """Take what no refusal came for: the minute is wrong, or has turned, where it had forbidden such calls."""
+        if self._doubt.windows_are_doubtful:
+            self.minute.slide()
+        if not self._tried_turn and (self.minute.turned or now_s >= self.minute.turns_at()):
+            self._try_turn()
         before = self._unconfirmed.passed_beyond
         self._unconfirmed.confirm(now_s)
         in_a_row = self._unconfirmed.passed_beyond
@@ -179,12 +195,17 @@ class Mirror:
                 self.minute.stretch(now_s)
             self._like_a_bucket = self._like_a_bucket or enough
 
+    def _try_turn(self) -> None:
+        """Send few calls after the first turn of all: only a refusal can tell whether there was a window."""
+        self._tried_turn = True
+        self._unconfirmed.start_again()
+
     def _begin_episode(self, held: Held, seen_per_s: float, now_s: float) -> None:
         """Correct the readings by a refusal that is none of an earlier flight's."""
         cost, passed = held.cost, self._unconfirmed.passed
         self._pinned_level = self._lowered_minute = False
         if not self.minute.was_nearly_full(now_s) and self.minute.turn_back():
-            self._doubt.failed(now_s)  # a window only seemed to turn
+            self._doubt.turned_back(now_s)  # a window only seemed to turn
         elif held.beyond and not self._unconfirmed.passed_beyond:
             # The minute foresaw it: it is right so far, and the level is not to blame.
             self._like_a_bucket = False

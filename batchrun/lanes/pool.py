@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
+from batchrun.lanes.doubt import Doubts
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.mirror import Held, Mirror
 from batchrun.lanes.promise import Promise, Promised
@@ -62,8 +63,10 @@ class Pool:
     input + cache writes + burndown x output; settling above the hold puts the pool into debt.
     """
 
-    def __init__(self, name: str, quota: Quota, metering: Metering | None = None) -> None:
+    def __init__(self, name: str, quota: Quota, metering: Metering | None = None, doubts: Doubts | None = None) -> None:
+        """Take what the account was told to have, what is known of metering, and what the run's pools find out."""
         self.metering = metering = metering or Metering()
+        doubts = doubts or Doubts(metering.day_ends_at_s)
         self.name = name
         self.quota = quota
         self.in_flight = 0
@@ -72,8 +75,8 @@ class Pool:
         self.largest_admitted = 0.0
         self.parked_until_s = inf if quota.blocked else 0.0
         self.parked_why = quota.blocked_why or ""
-        self._tokens = Mirror(quota.tokens_per_minute, metering, slack=TOKEN_SLACK, cautious=True)
-        self._requests = Mirror(quota.requests_per_minute, metering, slack=0.0, cautious=False)
+        self._tokens = Mirror(quota.tokens_per_minute, metering, doubts, slack=TOKEN_SLACK, cautious=True)
+        self._requests = Mirror(quota.requests_per_minute, metering, doubts, slack=0.0, cautious=False)
         self._promise: Promise | None = None
         if quota.promised:
             self._promise = Promise(quota.tokens_per_minute, quota.requests_per_minute, metering)

@@ -17,6 +17,7 @@ class Window(TrailingMinute):
         super().__init__(per_minute, skew_s)
         self.edge_s = inf  # where the window began; inf: none is supposed, the sum slides
         self._fresh = True
+        self.turned = False
         self._forgotten: list[Moment] = []  # at the last turn
         self._debt = Moment(0.0)
 
@@ -47,11 +48,17 @@ class Window(TrailingMinute):
 
     def turn(self, edge_s: float) -> None:
         """Take it that a window began at `edge_s`, with the last one's debt, and that another begins every minute."""
+        self.turned = True
         self._forgotten = self.forget_before(edge_s)
         debt = sum(moment.cost for moment in self._forgotten) - (self.per_minute or 0.0)
         self._debt = Moment(edge_s, max(0.0, debt))
         self.remember([self._debt])
         self.edge_s = edge_s
+
+    def slide(self) -> None:
+        """Take it that no window began with the first call, unless it has turned."""
+        if not self.turned:
+            self.edge_s = inf
 
     def turn_back(self) -> bool:
         """Take it that no window begins where it was thought to; return whether anything counts again for that."""

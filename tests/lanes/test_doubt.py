@@ -4,11 +4,11 @@ from math import inf
 
 import pytest
 
-from batchrun.lanes.doubt import Doubt
+from batchrun.lanes.doubt import TRIAL_S, Doubt, Doubts
 
 
 def doubt(full_minute_at_s: float = inf) -> Doubt:
-    return Doubt(full_minute_at_s)
+    return Doubt(Doubts(full_minute_at_s))
 
 
 def waits(one: Doubt, times: int, now_s: float = 100.0) -> list[float]:
@@ -134,10 +134,10 @@ def test_postponing_before_the_first_no_is_half_a_second():
 def test_starting_again_tests_soon_and_often():
     one = doubt()
     waits(one, 4)
-    one.start_again(100.0)
+    one.start_again(1_000.0)
 
-    assert one.at(100.0) == 100.5
-    assert waits(one, 6, 100.5) == [0.5, 1, 2, 4, 8, 16]
+    assert one.at(1_000.0) == 1_000.5
+    assert waits(one, 6, 1_000.5) == [0.5, 1, 2, 4, 8, 16]
 
 
 def test_short_waits_do_not_end_at_a_full_minute():
@@ -147,3 +147,103 @@ def test_short_waits_do_not_end_at_a_full_minute():
     assert waits(one, 6, 100.5) == [0.5, 1, 2, 4, 8, 16]
     one.failed(133.0)  # 32 s: long
     assert one.at(133.0) == pytest.approx(180.05)
+
+
+# Several pools of one run; the first is asked first, so its tests come first.
+
+
+def doubts(pools: int = 3, full_minute_at_s: float = inf) -> list[Doubt]:
+    """Return so many pools' doubts whose minutes all said no at 100 s: their first test is due at 110 s."""
+    common = Doubts(full_minute_at_s)
+    found = [Doubt(common) for _ in range(pools)]
+    for one in found:
+        one.at(100.0)
+    return found
+
+
+def test_while_one_pool_tests_the_others_wait_for_what_becomes_of_it():
+    first, *others = doubts()
+    first.tested(110.0)
+
+    assert first.at(110.1) == 110.0  # if its call passes, its next may go
+    assert [one.at(110.1) for one in others] == [110.0 + TRIAL_S] * 2
+
+
+def test_a_test_that_failed_is_no_less_a_failure_for_the_others():
+    first, *others = doubts()
+    first.tested(110.0)
+    first.failed(110.2)
+
+    assert [one.at(110.3) for one in others] == [140.2] * 2  # 30 s later
+
+
+def test_the_others_have_their_turn_before_the_pool_whose_test_failed():
+    first, second, _ = doubts()
+    first.failed(110.2)
+
+    assert first.at(110.3) == 140.2 + TRIAL_S
+    second.tested(140.2)
+    assert first.at(140.3) == 140.2 + TRIAL_S
+
+
+def test_the_waits_of_all_double_with_each_failure_of_any():
+    first, second, third = doubts()
+    first.failed(110.0)
+    second.failed(140.0)  # 60 s
+
+    assert third.at(141.0) == 200.0
+
+
+def test_a_bucket_that_one_pool_has_found_may_be_seen_by_all_at_once():
+    first, second, third = doubts()
+    first.failed(110.0)
+    second.tested(140.0)
+    second.went_well(140.2, enough=False)
+    assert third.at(140.3) == 140.0 + TRIAL_S
+
+    second.went_well(140.4, enough=True)
+    assert third.at(140.5) == 140.4
+    third.tested(140.5)
+    assert first.at(140.6) == 140.0 + TRIAL_S  # its own turn, and nobody's else
+
+
+def test_a_window_that_one_pool_saw_turn_at_the_full_minute_is_looked_for_by_the_others():
+    first, second, third = doubts(full_minute_at_s=86_400.0)
+    first.failed(110.0)  # the next test is at the full minute at 120 s: 140 is nearer to it than to 180
+    second.tested(120.05)
+    second.found_edge(120.2)
+
+    assert second.at(121.0) == 120.2 + 240
+    assert (third.at(121.0), third.edge_s) == (120.2, 120.0)
+    third.failed(121.2)  # it has other windows
+    assert first.at(122.0) > 300
+
+
+def test_a_pool_whose_number_was_wrong_tests_by_itself():
+    first, second, _ = doubts()
+    first.failed(110.0)
+    second.start_again(120.0)
+
+    assert second.at(120.0) == 120.5
+    second.tested(120.5)
+    second.failed(120.6)
+    assert second.at(120.6) == 121.1
+    assert first.at(121.0) == 140.0 + TRIAL_S  # not put off
+
+
+def test_a_pool_may_leave_the_common_plan_for_one_test():
+    first, second, _ = doubts()
+    first.failed(110.0)
+    second.again(115.0)
+
+    assert second.at(115.0) == 115.5
+    second.failed(116.0)
+    assert second.at(116.0) == 116.0 + 60 + TRIAL_S
+
+
+def test_a_window_that_did_not_turn_is_a_doubt_for_all_pools():
+    first, second, _ = doubts()
+    assert not second.windows_are_doubtful
+    first.turned_back(160.0)
+
+    assert second.windows_are_doubtful

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchrun.emulator.meter import Bucket, FixedWindow, Meter, SlidingMinute
+from batchrun.lanes.doubt import Doubts
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.mirror import Mirror
 from tests.lanes.books import CAPACITY, LOST, MODEL, SERVER, admissions, admitted, tpm, trial
@@ -401,3 +402,32 @@ def test_a_first_refusal_that_took_long_does_not_confirm_itself():
     mirror.refuse(test, 32.5)
 
     assert mirror.ready_at(500, 33.5) > 40.0  # the minute was right; the next test is half a minute away
+
+
+def test_after_the_first_turn_one_call_goes_until_it_is_known_that_there_was_a_window():
+    one = mirror()
+    for call in range(57):  # 5,700 of 6,000: no refusal ever
+        at_s = one.ready_at(COST, call * 0.5)
+        one.settle(one.hold(COST, at_s), COST, at_s + 0.1)
+    turned_s = 60.06
+
+    assert one.ready_at(COST, turned_s) == turned_s
+    one.hold(COST, turned_s)
+    believed = int(1.2 * 0.15 * QUOTA / 60 / COST)  # what the number brings in a round trip: nothing at all here
+    assert believed == 0
+    assert one.ready_at(COST, turned_s) > turned_s  # without the turn, ten per cent of 57 could be out
+
+
+def test_a_pool_whose_window_has_yet_to_turn_learns_from_another_that_none_did():
+    doubts = Doubts()
+    first, second = (Mirror(QUOTA, NO_CLOCK, doubts, slack=0.5, cautious=True) for _ in range(2))
+    for one, began_s in ((first, 0.0), (second, 5.0)):
+        for call in range(57):
+            at_s = one.ready_at(COST, began_s + call * 0.4)
+            one.settle(one.hold(COST, at_s), COST, at_s)
+    refused = first.hold(COST, first.ready_at(COST, 60.06))
+    assert first.minute.used(60.06) == COST  # it turned
+    first.refuse(refused, 60.2)
+
+    second.ready_at(COST, 61.0)
+    assert second.minute.used(65.06) > 5_000  # it would have turned with its first call's minute

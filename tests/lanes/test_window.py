@@ -88,3 +88,20 @@ def test_a_debt_that_has_left_the_minute_is_not_taken_off_twice():
     one.turn_back()
 
     assert one.used(70.5) == 1_500  # the 22,000 and their debt are more than a minute old
+
+
+def test_a_window_that_has_yet_to_turn_may_be_given_up_for_one_that_slides():
+    one = window(used=9_000, at_s=50.0)
+    one.slide()
+
+    assert one.used(60.0 + LATE_S) == 9_000
+    assert one.used(110.0) == 0
+
+
+def test_a_window_that_has_turned_is_not_given_up_for_what_other_pools_saw():
+    one = window(used=0)
+    one.used(60.0 + LATE_S)
+    one.hold(4_000, 119.0)
+    one.slide()
+
+    assert one.used(120.0 + LATE_S) == 0
