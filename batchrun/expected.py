@@ -12,8 +12,8 @@ from batchrun.screen.answers import Allowed, advice
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.ranges import Range, Ranges
+from batchrun.storage.replay import Replay, read_log
 from batchrun.storage.store import MANIFEST, Store
-from batchrun.storage.wal import Replay, read_log
 
 LARGE, LARGE_SHARE = 1_024, 0.75  # max_tokens from which, and its share of a hold from which, "auto" is worth naming
 

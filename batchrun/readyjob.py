@@ -1,6 +1,5 @@
 """A job made ready: card, lanes, quotas, prices, templates and input worked out, before any row is read."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -8,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from batchrun.account.facts import Found, QuotaValue
+from batchrun.account.facts import Found
 from batchrun.account.remarks import account_remarks
 from batchrun.asking import extras_of, pictures_of, remarks, sampling_of, service_of, templates_of
 from batchrun.bedrock.body import Sampling
@@ -23,16 +22,13 @@ from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.max_tokens import FIRST
 from batchrun.lanes.own import own_lanes
 from batchrun.lanes.pool import Quota
+from batchrun.quotas import quotas_of
 from batchrun.render import Renderer
 from batchrun.storage.manifest import read_manifest
 from batchrun.storage.s3 import S3Options
 from batchrun.storage.schema import Extras
 from batchrun.storage.source import Source, scan
 from batchrun.storage.store import MANIFEST, Store
-
-PER_MINUTE = ("tokens_per_minute", "requests_per_minute")
-QUOTA_KEYS = (*PER_MINUTE, "tokens_per_day")
-CARD_DEFAULT = "card default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +139,7 @@ def make_ready(
     """
     spec = job if isinstance(job, JobSpec) else load_job(job, overrides)
     card = load_card(spec.model.card, spec.base)
-    generation = spec.generation
-    auto = generation.max_tokens == AUTO
-    if generation.longest > card.max_output_tokens:
-        key = "max_tokens_ceiling" if auto else "max_tokens"
-        raise JobError(f"generation.{key} = {generation.longest}: {card.name} writes at most {card.max_output_tokens}")
+    _check_longest(spec, card)
     routing = Routing(
         spec.routing.scopes or (),
         spec.routing.source_regions,
@@ -161,13 +153,11 @@ def make_ready(
         _check_emulator(spec, card)
     found = discover(spec, card) if discover is not None else None
     lanes, refused = legal_lanes(card, routing, found)
-    quotas, warnings = _quotas(spec, card, lanes, found or Found())
+    quotas, warnings = quotas_of(spec, card, lanes, found or Found())
     warnings += account_remarks(card, lanes, found, datetime.now(UTC)) if found is not None else []
-    first = FIRST + (generation.thinking_budget_tokens or 0)
-    max_tokens = min(first, generation.longest) if auto else generation.longest
     extras = extras_of(spec)
     renderer = Renderer(templates_of(spec), pictures_of(spec))
-    sampling = sampling_of(spec, max_tokens, checkpoints_of(spec, card))
+    sampling = sampling_of(spec, _first_max_tokens(spec), checkpoints_of(spec, card))
     cached = check_fixed(sampling, renderer.fixed_system, card)
     return ReadyJob(
         spec=spec,
@@ -185,71 +175,27 @@ def make_ready(
     )
 
 
+def _check_longest(spec: JobSpec, card: Card) -> None:
+    generation = spec.generation
+    if generation.longest > card.max_output_tokens:
+        key = "max_tokens_ceiling" if generation.max_tokens == AUTO else "max_tokens"
+        raise JobError(f"generation.{key} = {generation.longest}: {card.name} writes at most {card.max_output_tokens}")
+
+
+def _first_max_tokens(spec: JobSpec) -> int:
+    """Return what a run begins with: the job's number, or what learning begins with."""
+    generation = spec.generation
+    if generation.max_tokens != AUTO:
+        return generation.longest
+    return min(FIRST + (generation.thinking_budget_tokens or 0), generation.longest)
+
+
 def _check_emulator(spec: JobSpec, card: Card) -> None:
     try:
         if spec.emulator is not None:
             spec.emulator.check_pools(card)
     except ValueError as error:
         raise JobError(str(error)) from error
-
-
-def _quotas(spec: JobSpec, card: Card, lanes: list[Lane], found: Found) -> tuple[dict[str, Quota], list[str]]:
-    """Return each pool's quota: its own key, then the job's, then Service Quotas, then the card's with a warning."""
-    by_pool: dict[str, list[Lane]] = {}
-    for lane in lanes:
-        by_pool.setdefault(lane.pool, []).append(lane)
-    on_mantle = spec.model.endpoint == MANTLE
-    known = {name for name in card.pool_names() if name.endswith(f"/{MANTLE}") == on_mantle} | by_pool.keys()
-    for name in spec.quota.pools:
-        if name not in known:
-            raise JobError(f"quota.pools.{name!r}: {card.name} has no such pool; it has {', '.join(sorted(known))}")
-    quotas = {name: _quota(spec, card, by_pool[name], found) for name in sorted(by_pool)}
-    defaulted = [name for name, quota in quotas.items() if quota.sources["tokens_per_minute"].startswith(CARD_DEFAULT)]
-    if not defaulted:
-        return quotas, []
-    return quotas, [
-        f"quota.tokens_per_minute is not set for {len(defaulted)} of {len(quotas)} pools: the card's default of "
-        f"{card.tokens_per_minute:,} is taken, an account's real quota may be far lower ({', '.join(defaulted[:3])}"
-        f"{', …' if len(defaulted) > 3 else ''})"
-    ]
-
-
-def _quota(spec: JobSpec, card: Card, lanes: Sequence[Lane], found: Found) -> Quota:
-    """Return what this job may use of the pool of these lanes: its numbers, the minute's ones times quota.share."""
-    pool = lanes[0].pool
-    own = spec.quota.pools.get(pool)
-    numbers: dict[str, float | None] = {}
-    sources = {}
-    for key in QUOTA_KEYS:
-        if own is not None and getattr(own, key) is not None:
-            numbers[key], sources[key] = getattr(own, key), f'job: quota.pools."{pool}".{key}'
-        elif getattr(spec.quota, key) is not None:
-            numbers[key], sources[key] = getattr(spec.quota, key), f"job: quota.{key}"
-        elif told := _told(found, lanes, key):
-            numbers[key], sources[key] = told.value, told.source
-        elif key == "tokens_per_minute" and spec.model.endpoint != MANTLE:  # mantle's is in no document
-            numbers[key], sources[key] = card.tokens_per_minute, CARD_DEFAULT
-        else:
-            numbers[key], sources[key] = None, "unknown: not limited until a throttle says otherwise"
-    share = spec.quota.share
-    if share < 1:
-        for key in PER_MINUTE:
-            if (number := numbers[key]) is not None:
-                numbers[key], sources[key] = share * number, f"{sources[key]} × quota.share {share:g}"
-    return Quota(
-        tokens_per_minute=numbers["tokens_per_minute"],
-        requests_per_minute=numbers["requests_per_minute"],
-        tokens_per_day=numbers["tokens_per_day"],
-        sources=sources,
-        promised=share < 1,
-    )
-
-
-def _told(found: Found, lanes: Sequence[Lane], key: str) -> QuotaValue | None:
-    """Return what Service Quotas say of a pool; the least, where several Regions share it and say different things."""
-    kind = re.split("[/:]", lanes[0].pool)[-1]
-    told = [found.quota(lane.access, lane.source_region, f"{kind}_{key}") for lane in lanes]
-    return min((one for one in told if one is not None), key=lambda one: one.value, default=None)
 
 
 def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:

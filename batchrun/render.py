@@ -1,27 +1,16 @@
-"""Rendering: an input row becomes a prompt, by sandboxed Jinja templates that are strict about what is not there."""
+"""Rendering: an input row becomes a prompt, by templates or from a column of messages, with its images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
-
-import jinja2
-from jinja2 import meta, nodes
+from typing import Any
 
 from batchrun.bedrock.image import MOST_IMAGES, Image
 from batchrun.bedrock.turns import Turns, turns_from
-from batchrun.errors import JobError
 from batchrun.pictures import PictureError, Pictures
 from batchrun.records import Message, Prompt
-from batchrun.sandbox import BoundedSandbox
+from batchrun.template import RENDERING_ERRORS, RowError, Template, cause_of, cells_of, environment_of_rows
 
-# What expressions of a template can raise besides Jinja's own errors; a macro may call itself without end.
-_EXPRESSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
-
-_OTHER_FILES = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
-
-
-class RowError(Exception):
-    """A row that cannot become a request; the message says why, for its result."""
+__all__ = ["Renderer", "RowError", "Templates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +28,6 @@ class Templates:
     answers_begun: bool = True
 
 
-class NullError(jinja2.UndefinedError):
-    """A null was printed or joined; the message names its column."""
-
-
-class NullValue(jinja2.StrictUndefined):
-    """A null cell: `is none`, `is defined` and `default()` see it; printing or joining it is the row's error."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> NoReturn:
-        raise NullError(self._undefined_hint)
-
-
 class Renderer:
     """Turns rows into prompts; `columns` names what it reads of the input."""
 
@@ -60,17 +36,16 @@ class Renderer:
 
         Raises JobError naming the template, the line and what is wrong.
         """
-        environment = self._environment = _environment()
-        self._system = _compiled(environment, "prompt.system", templates.system)
-        self._user = _compiled(environment, "prompt.user", templates.user)
-        self._system_text = _constant(environment, "prompt.system", templates.system, self._system)
+        self._environment = environment_of_rows()
+        self._system = self._template("prompt.system", templates.system)
+        self._user = self._template("prompt.user", templates.user)
+        self._system_text = self._system.constant() if self._system is not None else None
         self._messages = templates.messages
         self._prefill = templates.prefill
         self._tools = templates.tools
         self._answers_begun = templates.answers_begun
         self.pictures = pictures
-        sources = [("prompt.system", templates.system), ("prompt.user", templates.user)]
-        named = [_columns_of(environment, name, source) for name, source in sources if source is not None]
+        named = [template.columns() for template in (self._system, self._user) if template is not None]
         own = [self._messages] if self._messages is not None else []
         seen = pictures.columns if pictures is not None else ()
         self.columns = list(dict.fromkeys([*own, *(column for columns in named for column in columns), *seen]))
@@ -97,20 +72,18 @@ class Renderer:
 
         Raises RowError if a cell is null, a template fails, or a message list is not one.
         """
-        row = {name: _cell(name, value) for name, value in cells.items()}
+        row = cells_of(cells)
         self._environment.begin()
         try:
             system = self._system_text
             if system is None and self._system is not None:
-                system = self._system.render(row, row=row)
+                system = self._system.render(row)
             if self._user is not None:
-                text = _filled(self._user.render(row, row=row))
+                text = _filled(self._user.render(row))
                 return self._whole(Turns(system, (Message("user", text),)), images)
             turns = _turns(self._messages, cells)
-        except NullError as error:
-            raise RowError(f"cannot be rendered: {error}") from error
-        except (jinja2.TemplateError, *_EXPRESSION_ERRORS) as error:
-            raise RowError(f"cannot be rendered: {_without_cells(error)}") from error
+        except RENDERING_ERRORS as error:
+            raise RowError(f"cannot be rendered: {cause_of(error)}") from error
         if turns.system is not None and system is not None:
             raise RowError(f"column {self._messages!r} has a system message, and so has prompt.system")
         if turns.uses_tools and not self._tools:
@@ -118,6 +91,9 @@ class Renderer:
         if not self._answers_begun and turns.messages[-1].role == "assistant":
             raise RowError(f"column {self._messages!r} begins the answer: reasoning and schemas begin it themselves")
         return self._whole(turns if system is None else replace(turns, system=system), images)
+
+    def _template(self, name: str, source: str | None) -> Template | None:
+        return Template(self._environment, name, source) if source is not None else None
 
     def _whole(self, turns: Turns, images: Sequence[Image]) -> Prompt:
         messages = turns.messages
@@ -134,96 +110,6 @@ class Renderer:
             image_tokens=sum(image.tokens for image in seen),
             image_bytes=sum(image.size_bytes for image in seen),
         )
-
-
-def _without_cells(error: Exception) -> str:
-    """Say what went wrong in a template; most messages quote values, and a row's text is for no log or summary."""
-    quotes_types_only = isinstance(error, TypeError | ArithmeticError | jinja2.exceptions.SecurityError)
-    said = f": {error}" if quotes_types_only else ""
-    return f"{type(error).__name__}{said}"
-
-
-def _environment() -> BoundedSandbox:
-    environment = BoundedSandbox(
-        _printable, undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False
-    )
-    environment.tests["none"] = lambda value: value is None or isinstance(value, NullValue)
-    return environment
-
-
-def _printable(value: Any) -> Any:
-    """Refuse what would print as Python's spelling of it."""
-    if value is None:
-        raise RowError("an expression is null")
-    if isinstance(value, bytes | bytearray | memoryview):
-        raise RowError("an expression is binary; prompts take text")
-    return value
-
-
-def _compiled(environment: jinja2.Environment, name: str, source: str | None) -> jinja2.Template | None:
-    if source is None:
-        return None
-    try:
-        for node in environment.parse(source).find_all(_OTHER_FILES):
-            raise JobError(f"{name}: line {node.lineno}: a prompt is one template: it cannot include or import others")
-        template = environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise JobError(f"{name}: line {error.lineno}: {error.message}") from error
-    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:  # of Python, which a template becomes
-        raise JobError(f"{name}: nested too deeply, or holds a number too large: {error}") from error
-    # Jinja copies its globals for every row, and walks a ChainMap in Python for that: a third of the rendering.
-    template.globals = dict(template.globals)
-    return template
-
-
-def _constant(
-    environment: jinja2.Environment, name: str, source: str | None, template: jinja2.Template | None
-) -> str | None:
-    """Return what a template renders to if it reads no column, None otherwise.
-
-    Raises JobError if it cannot be rendered.
-    """
-    if source is None or template is None or meta.find_undeclared_variables(environment.parse(source)):
-        return None
-    try:
-        return template.render()
-    except (RowError, jinja2.TemplateError, *_EXPRESSION_ERRORS) as error:
-        raise JobError(f"{name}: cannot be rendered, for any row: {error}") from error
-
-
-def _columns_of(environment: jinja2.Environment, name: str, source: str) -> Sequence[str]:
-    """Name the columns that a template reads: its free names, and what it takes from `row`."""
-    tree = environment.parse(source)
-    free = meta.find_undeclared_variables(tree)
-    columns = sorted(free - {"row"})
-    if "row" in free:
-        columns += _taken_from_row(name, tree)
-    return columns
-
-
-def _taken_from_row(name: str, tree: nodes.Template) -> list[str]:
-    taken = []
-    accesses: list[nodes.Getitem | nodes.Getattr] = [*tree.find_all(nodes.Getitem), *tree.find_all(nodes.Getattr)]
-    for node in accesses:
-        if isinstance(node.node, nodes.Name) and node.node.name == "row":
-            key = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
-            if not isinstance(key, str):
-                raise JobError(f'{name}: line {node.lineno}: write row["a column"]; other uses of row are not possible')
-            taken.append(key)
-    uses = sum(1 for node in tree.find_all(nodes.Name) if node.name == "row")
-    if uses != len(taken):
-        raise JobError(f'{name}: row stands alone; name the columns, as in {{{{ row["a column"] }}}}')
-    return taken
-
-
-def _cell(name: str, value: Any) -> Any:
-    if value is None:
-        return NullValue(hint=f"column {name!r} is null", exc=NullError)
-    if isinstance(value, dict):
-        return {key: _cell(f"{name}.{key}", inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_cell(f"{name}[{place}]", inner) for place, inner in enumerate(value)]
-    return value
 
 
 def _turns(column: str | None, cells: Mapping[str, Any]) -> Turns:

@@ -15,28 +15,17 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tests.small_job import emulator_at, job_text
 
 EMULATE = ["emulate", "--port", "0", "--latency-s", "0", "--tpm", "1000000000", "--config"]
 IN_FLIGHT = 64
 WORDS = "the quick brown fox jumps over the lazy dog and on it goes for a while "
 
-JOB = """
-name = "bench"
-input.path = "rows.parquet"
-prompt.user = "{{{{ text }}}}"
-generation.max_tokens = 256
-routing.scopes = ["us"]
-routing.source_regions = ["us-east-1"]
-quota.tokens_per_minute = 1_000_000_000
-limits.max_in_flight = {in_flight}
-limits.max_failed = 1.0
-output.path = "out"
-model.transport = "{transport}"
-aws.endpoint_url = "{url}/{{region}}"
-"""
 SIGNED = {"AWS_ACCESS_KEY_ID": "AKIDBENCH", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
 # Name -> (transport, what is in the environment)
 OURS = {
@@ -74,12 +63,22 @@ def main() -> None:
             assert emulator.stdout is not None
             url = emulator.stdout.readline().split()[-1]
             for transport in ("sdk", "http"):
-                job = JOB.format(url=url, in_flight=IN_FLIGHT, transport=transport)
-                (folder / f"{transport}.toml").write_text(job)
+                (folder / f"{transport}.toml").write_text(bench_job(url, model={"transport": transport}))
             compare(folder, url, given.rows, given.rounds)
         finally:
             emulator.terminate()
             emulator.wait(timeout=20)
+
+
+def bench_job(url: str, **tables: dict[str, Any]) -> str:
+    """Return the job file of the run that is measured; `tables` are what a benchmark adds to it."""
+    return job_text(
+        "bench",
+        generation={"max_tokens": 256},
+        limits={"max_in_flight": IN_FLIGHT, "max_failed": 1.0},
+        aws=emulator_at(url),
+        **tables,
+    )
 
 
 def compare(folder: Path, url: str, rows: int, rounds: int) -> None:

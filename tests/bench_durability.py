@@ -37,22 +37,12 @@ from batchrun.storage.parts import write_part
 from batchrun.storage.ranges import Range
 from batchrun.storage.wal import RangeLog
 from tests.services import seaweed
+from tests.small_job import job_text, small_job
 from tests.storage.outputs import outcome, totals_of
 
 ANSWER = "An answer of some length, as a classification with a short reason has it. " * 4  # 300 bytes
 ROOT = Path(__file__).parents[1]
 INSTANT = [sys.executable, "-m", "tests.instant"]
-RESUMED = """
-name = "resumed"
-input.path = "rows.parquet"
-prompt.user = "{{{{ text }}}}"
-generation.max_tokens = 200
-routing.scopes = ["us"]
-routing.source_regions = ["us-east-1"]
-quota.tokens_per_minute = 1_000_000_000
-output.path = "out"
-output.rows_per_part = {rows_per_part}
-"""
 KINDS = ["log", "dedupe", "s3", "resume"]
 TARGET_LOG_US = 40.0
 TARGET_S3 = 1.10
@@ -156,7 +146,7 @@ def s3_cost(base: Path, rounds: int, rows: int = 10_000, rows_per_s: int = 500) 
                 if where == "s3":
                     options = {"endpoint": store.endpoint}
                     output |= {"path": store.url(f"out-{number}"), "storage_options": options}
-                spec = _job(base, "rows.parquet", output, requests_per_minute=60 * rows_per_s)
+                spec = _job(base, output, requests_per_minute=60 * rows_per_s)
                 began_s = time.perf_counter()
                 summary = run(spec)
                 seen.append(time.perf_counter() - began_s)
@@ -175,7 +165,7 @@ def resume(base: Path, rows: int, rows_per_part: int = 10_000) -> bool:
     folder.mkdir()
     pq.write_table(pa.table({"text": [f"Say {row}." for row in range(rows)]}), folder / "rows.parquet")
     job = folder / "job.toml"
-    job.write_text(RESUMED.format(rows_per_part=rows_per_part))
+    job.write_text(job_text("resumed", generation={"max_tokens": 200}, output={"rows_per_part": rows_per_part}))
     _fill(job)
     began_s = time.time()
     ended = subprocess.run([*INSTANT, str(job)], check=True, capture_output=True, text=True, cwd=ROOT)
@@ -204,22 +194,17 @@ def _fill(job: Path) -> None:
             log.unlink()
 
 
-def _job(base: Path, path: str, output: dict[str, Any], requests_per_minute: int) -> JobSpec:
-    return JobSpec.from_mapping(
-        {
-            "name": "bench",
-            "input": {"path": path},
-            "prompt": {"user": "{{ text }}"},
-            "generation": {"max_tokens": 200},
-            "routing": {"scopes": ["us"], "source_regions": ["us-east-1"]},
-            "quota": {"tokens_per_minute": 1_000_000_000, "requests_per_minute": requests_per_minute},
-            "limits": {"max_in_flight": 100},
-            "output": output,
-            "aws": {"endpoint_url": "emulator"},
-            "emulator": {"window": "bucket", "burst_s": 1, "tpm": 1_000_000_000, "rpm": requests_per_minute},
-        },
-        base=base,
+def _job(base: Path, output: dict[str, Any], requests_per_minute: int) -> JobSpec:
+    job = small_job(
+        "bench",
+        generation={"max_tokens": 200},
+        quota={"requests_per_minute": requests_per_minute},
+        limits={"max_in_flight": 100},
+        output=output,
+        aws={"endpoint_url": "emulator"},
+        emulator={"window": "bucket", "burst_s": 1, "tpm": 1_000_000_000, "rpm": requests_per_minute},
     )
+    return JobSpec.from_mapping(job, base=base)
 
 
 @contextmanager

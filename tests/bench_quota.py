@@ -31,6 +31,7 @@ from batchrun.emulator.pools import charge_tokens, make_pools
 from batchrun.emulator.service import Bedrock, Running
 from batchrun.emulator.service import Call as Post
 from tests.simulation.oracle import Call, Outlet, optimum_a, optimum_b
+from tests.small_job import emulator_at, job_text
 
 TPM = {"us-east-1": 90_000, "us-east-2": 45_000, "us-west-2": 15_000}
 ROWS = 400  # 1.4 minutes of all three; the SDK's adaptive mode takes four times as long
@@ -49,19 +50,6 @@ CLIENTS = {
     "semaphore, SDK's adaptive retries": 0,
     "jittered back-off, Regions in turn": 0,
 }
-
-JOB = """
-name = "bench-quota"
-input.path = "rows.parquet"
-prompt.user = "{{{{ text }}}}"
-generation.max_tokens = {max_tokens}
-routing.scopes = ["us"]
-routing.source_regions = {regions}
-limits.max_failed = 1.0
-output.path = "out"
-aws.endpoint_url = "{url}/{{region}}"
-{quotas}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +123,15 @@ def run_client(client: str, folder: Path, url: str) -> tuple[float, float, int]:
     """Return how long a client took [s], its CPU [s] and how many rows it has answers to."""
     told = CLIENTS[client]
     if told:
-        quotas = [f'quota.pools."{region}/geo".tokens_per_minute = {told * tpm}' for region, tpm in TPM.items()]
-        job = JOB.format(max_tokens=MAX_TOKENS, regions=json.dumps(list(TPM)), url=url, quotas="\n".join(quotas))
+        pools = {f"{region}/geo": {"tokens_per_minute": told * tpm} for region, tpm in TPM.items()}
+        job = job_text(
+            "bench-quota",
+            generation={"max_tokens": MAX_TOKENS},
+            routing={"source_regions": list(TPM)},
+            quota={"tokens_per_minute": None, "pools": pools},
+            limits={"max_failed": 1.0},
+            aws=emulator_at(url),
+        )
         (folder / "job.toml").write_text(job)
         wall_s, cpu_s, said = ended(["batchrun", "run", f"{folder}/job.toml", "--quiet", "--json"])
         by_status = json.loads(said)["by_status"]

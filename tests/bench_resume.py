@@ -14,6 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,20 +25,8 @@ from batchrun.storage.s3.logs import LogCopies
 from batchrun.storage.source import SourceFile, scan
 from tests.process.runs import ENVIRONMENT, emulator, stats
 from tests.services import seaweed
+from tests.small_job import emulator_at, job_text
 
-JOB = """
-name = "resume"
-input.path = "{path}"
-{options}
-prompt.user = "{{{{ text }}}}"
-generation.max_tokens = 64
-routing.scopes = ["us"]
-routing.source_regions = ["us-east-1"]
-quota.tokens_per_minute = 100_000_000
-output.path = "out"
-output.rows_per_part = 100
-aws.endpoint_url = "{url}/{{region}}"
-"""
 LINE = "some text of a row, as long as a short product review often is, and once more " * 12
 LOGS = 16
 FIRST_ROWS, MORE_ROWS = 200, 300
@@ -79,8 +68,8 @@ def _over_objects(folder: Path, url: str, objects: int) -> None:
             listed = sum(1 for _ in bucket.objects("rows/"))
             _say(f"{listed:,} objects", "one listing after the other, alone", time.monotonic() - began_s)
         job = folder / "job.toml"
-        options = f'input.storage_options.endpoint = "{found.endpoint}"'
-        job.write_text(JOB.format(path=found.url("rows"), options=options, url=url))
+        rows = {"path": found.url("rows"), "storage_options": {"endpoint": found.endpoint}}
+        job.write_text(_job(rows, url))
         _measure(f"{objects:,} objects", job, url, {**ENVIRONMENT, **found.environment})
 
 
@@ -125,7 +114,7 @@ def _over_json_lines(folder: Path, url: str, size_gb: float) -> None:
             file.write(block)
     named = f"{path.stat().st_size / 1e9:.1f} GB of JSON Lines"
     _say(named, "written", time.monotonic() - began_s)
-    job.write_text(JOB.format(path="rows.jsonl", options="", url=url))
+    job.write_text(_job({"path": "rows.jsonl"}, url))
     _measure(named, job, url, ENVIRONMENT)
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     _say(named, f"manifest of {(folder / 'out' / 'manifest.json').stat().st_size / 1e3:.0f} kB", 0.0)
@@ -134,6 +123,10 @@ def _over_json_lines(folder: Path, url: str, size_gb: float) -> None:
     last = next(source.read(["text"], source.rows - 100, source.rows))
     assert last.rows == 100
     _say(named, "the last 100 rows of a known file", time.monotonic() - began_s)
+
+
+def _job(rows: dict[str, Any], url: str) -> str:
+    return job_text("resume", input=rows, output={"rows_per_part": 100}, aws=emulator_at(url))
 
 
 def _measure(named: str, job: Path, url: str, environment: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.bench import EMULATE, IN_FLIGHT, JOB, WORDS, Cost, cost_of
+from tests.bench import EMULATE, IN_FLIGHT, SIGNED, WORDS, Cost, bench_job, cost_of
 
 SINKS = {
     "none": "",
@@ -58,10 +58,11 @@ def compare(folder: Path, url: str, dsn: str, rows: int, rounds: int) -> None:
                 shutil.rmtree(folder / left, ignore_errors=True)
             with psycopg.connect(dsn) as connection:
                 connection.execute("DROP TABLE IF EXISTS results, results_batchrun_parts")
-            job = JOB.format(url=url, in_flight=IN_FLIGHT) + f"output.rows_per_part = {ROWS_PER_PART}\n"
+            job = bench_job(url, output={"rows_per_part": ROWS_PER_PART})
             table = f"[[sink]]\n{sink.format(dsn=dsn)}\n" if sink else ""
             (folder / "job.toml").write_text(job + table)
-            costs[name].append(cost_of([sys.executable, "-m", "batchrun", "run", str(folder / "job.toml"), "--quiet"]))
+            run = [sys.executable, "-m", "batchrun", "run", str(folder / "job.toml"), "--quiet"]
+            costs[name].append(cost_of(run, SIGNED))
     print(f"{rows:,} rows, {IN_FLIGHT} in flight, parts of {ROWS_PER_PART:,}, medians of {rounds} rounds")
     for name, taken in costs.items():
         cpu_us = 1e6 * statistics.median(cost.cpu_s for cost in taken) / rows

@@ -17,21 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BOUND_MB = 250
+from tests.small_job import emulator_at, job_text
 
-JOB = """
-name = "memory"
-input.path = "rows.parquet"
-input.keep = ["id"]
-prompt.user = "{{{{ text }}}}"
-generation.max_tokens = 5000
-routing.scopes = ["us"]
-routing.source_regions = ["us-east-1", "us-west-2"]
-quota.tokens_per_minute = 1_000_000_000
-limits.max_failed = 1.0
-output.path = "out"
-{aws}
-"""
+BOUND_MB = 250
 
 
 def main() -> None:
@@ -94,18 +82,29 @@ def table(first: int, stop: int, text: str) -> pa.Table:
     return pa.table({"id": range(first, stop), "text": [text.format(row) for row in range(first, stop)]}, SCHEMA)
 
 
+def _job(aws: dict[str, str]) -> str:
+    return job_text(
+        "memory",
+        input={"keep": ["id"]},
+        generation={"max_tokens": 5000},
+        routing={"source_regions": ["us-east-1", "us-west-2"]},
+        limits={"max_failed": 1.0},
+        aws=aws,
+    )
+
+
 def measured(case: str, folder: Path) -> tuple[float, float]:
     """Run the job of a folder; return its peak memory [MB] and time [s]."""
     job = folder / "job.toml"
     if case == "group":
-        job.write_text(JOB.format(aws='aws.endpoint_url = "http://127.0.0.1:9"'))
+        job.write_text(_job({"endpoint_url": "http://127.0.0.1:9"}))
         return peak_of([sys.executable, "-m", "tests.instant", str(job)])
     command = [sys.executable, "-m", "batchrun", "emulate", "--latency-s", "0.02", "--tpm", "1000000000"]
     emulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert emulator.stdout is not None
         url = emulator.stdout.readline().split()[-1]
-        job.write_text(JOB.format(aws=f'aws.endpoint_url = "{url}/{{region}}"'))
+        job.write_text(_job(emulator_at(url)))
         return peak_of([sys.executable, "-m", "batchrun", "run", str(job), "--quiet"])
     finally:
         emulator.terminate()

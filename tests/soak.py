@@ -26,6 +26,7 @@ import anyio
 
 from batchrun.api import arun, verify
 from tests.memory import write_elsewhere, write_small
+from tests.small_job import emulator_at, job_text
 from tests.throttled import CASES, left_behind
 
 LOOKS = 10
@@ -39,21 +40,6 @@ CHAOS = {
 # Between the medians of looks 2 to 4 and of the last three: more than a run's noise, less than what leaks. One file or
 # task a fault would be 15,000 in 500,000 rows, and 45 in a slice of 1,500; one object a fault 15,000 of 165,000.
 MOST_MORE = {"files": 25, "tasks": 25, "threads": 4, "objects": 0.05, "memory_mb": 0.05}
-
-JOB = """
-name = "soak"
-input.path = "rows.parquet"
-input.keep = ["id"]
-prompt.user = "{{{{ text }}}}"
-generation.max_tokens = 64
-routing.scopes = ["us", "global"]
-routing.source_regions = ["us-east-1", "us-east-2", "us-west-2"]
-quota.tokens_per_minute = 1_000_000_000
-limits.max_in_flight = {in_flight}
-limits.max_failed = 0.01
-output.path = "out"
-aws.endpoint_url = "{url}/{{region}}"
-"""
 
 
 EMULATOR = """
@@ -123,7 +109,15 @@ def soak(
         assert emulator.stdout is not None
         url = emulator.stdout.readline().split()[-1]
         job = folder / "job.toml"
-        job.write_text(JOB.format(url=url, in_flight=in_flight))
+        job.write_text(
+            job_text(
+                "soak",
+                input={"keep": ["id"]},
+                routing={"scopes": ["us", "global"], "source_regions": ["us-east-1", "us-east-2", "us-west-2"]},
+                limits={"max_in_flight": in_flight, "max_failed": 0.01},
+                aws=emulator_at(url),
+            )
+        )
         looks, summary = anyio.run(_watched, job, rows, tell, backend="asyncio")
     finally:
         emulator.terminate()

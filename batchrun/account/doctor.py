@@ -16,7 +16,6 @@ from batchrun.account.diagnosis import Diagnosis, diagnose
 from batchrun.account.discover import control_url
 from batchrun.account.facts import Unread
 from batchrun.account.now import discover_now
-from batchrun.assembly import open_transports
 from batchrun.bedrock.body import Sampling, invoke_body
 from batchrun.bedrock.faults import Action, Fault, classify
 from batchrun.bedrock.transport import Transport
@@ -27,6 +26,7 @@ from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Completion, Message, Prompt, Request
 from batchrun.redaction import without_credentials
 from batchrun.screen.lanes import lane_record
+from batchrun.transports import open_transports
 
 ANSWER_S = 30.0  # a call of eight tokens takes one second; a cold model may take far longer
 IDENTITY_S = 2.0

@@ -18,7 +18,8 @@ from aiohttp import web
 
 from batchrun.bedrock.card import Card
 from batchrun.emulator.config import EmulatorSpec
-from batchrun.emulator.control import Control, read_asked
+from batchrun.emulator.control import Control
+from batchrun.emulator.control_call import read_control_call
 from batchrun.emulator.reply import Reply
 from batchrun.emulator.service import Bedrock, Call, Running
 
@@ -56,7 +57,7 @@ class Emulator:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the response to one HTTP request, after the time it takes."""
         body = await request.content.read()  # without aiohttp's limit of 1 MB: what is too large, Bedrock says
-        asked = read_asked(request.method, request.raw_path, request.headers, body)
+        asked = read_control_call(request.method, request.raw_path, request.headers, body)
         if asked is not None:
             await anyio.sleep(self.bedrock.spec.control_latency_s)
             return self._response(self.control.answer(asked))

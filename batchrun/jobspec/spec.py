@@ -22,6 +22,7 @@ from batchrun.jobspec.cache import Cache
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.jobspec.generation import Generation
 from batchrun.jobspec.keys import Key, keys_of
+from batchrun.jobspec.model import Model
 from batchrun.jobspec.paths import overlap
 from batchrun.jobspec.prices import Prices
 from batchrun.jobspec.problems import Path as KeyPath
@@ -29,7 +30,7 @@ from batchrun.jobspec.refusal import MisfitError, problems_of
 from batchrun.jobspec.running import SCOPES_EXAMPLE, Aws, Limits, Quota, Retry, Routing
 from batchrun.jobspec.sinks import SinkTable, check_sinks
 from batchrun.jobspec.values import Table
-from batchrun.jobspec.work import Input, Model, Output, Prompt
+from batchrun.jobspec.work import Input, Output, Prompt
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names files on any system, hides none
 

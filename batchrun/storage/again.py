@@ -18,9 +18,9 @@ from batchrun.storage.log_lines import again_line, earlier_line, outcome_line, u
 from batchrun.storage.manifest import Manifest
 from batchrun.storage.part_facts import PartFacts, read_facts
 from batchrun.storage.ranges import DATA, Range, Ranges
+from batchrun.storage.replay import made_from
 from batchrun.storage.store import Store
 from batchrun.storage.takeover import Claim
-from batchrun.storage.wal import made_from
 
 ROWS_AT_A_TIME = 256
 _PLAIN = [one.name for one in fields(Outcome) if one.name not in ("status", "usage", "finished_at")]

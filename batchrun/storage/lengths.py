@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.storage.ranges import Range, Ranges
+from batchrun.storage.replay import LATEST, Replay
 from batchrun.storage.store import Store
-from batchrun.storage.wal import LATEST, Replay
 
 
 def latest_lengths(store: Store, ranges: Ranges, log_of: Callable[[Range], Replay | None]) -> Iterator[int]:

@@ -1,7 +1,6 @@
 """The output folder of a run: which rows are done, where outcomes go, and which ranges are ready to become parts."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -10,21 +9,20 @@ from batchrun.errors import StorageError
 from batchrun.records import Outcome, Spent, Status, Totals
 from batchrun.storage.again import outcomes_of
 from batchrun.storage.files import sync_folder
+from batchrun.storage.leftovers import find_leftovers
 from batchrun.storage.lengths import latest_lengths
 from batchrun.storage.open_range import OpenRange
-from batchrun.storage.part_facts import PartFacts, read_facts
-from batchrun.storage.parts import Target, write_part
-from batchrun.storage.ranges import DATA, SPOOL_SUFFIX, Range, Ranges, spans
+from batchrun.storage.parts import Target
+from batchrun.storage.ranges import Range, Ranges, spans
+from batchrun.storage.replay import Replay, read_log
 from batchrun.storage.sums import Sums
-from batchrun.storage.wal import made_from, read_log
 
-READERS = 16  # of parts at once, over a network
 MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What earlier runs left in the folder."""
+    """What earlier runs left in the folder, in numbers."""
 
     parts: int
     rows: int
@@ -52,7 +50,7 @@ class Output:
         self._open: dict[int, OpenRange] = {}
         self._done: set[int] = set()
         self._on_complete: Callable[[Range], None] | None = None
-        self.found = self._look()
+        self.found = self._go_on()
 
     def __repr__(self) -> str:
         return (
@@ -200,57 +198,31 @@ class Output:
             one.close()
         self._open.clear()
 
-    def _look(self) -> Found:
-        """List the parts, and replay the logs of the ranges that have none."""
+    def _go_on(self) -> Found:
+        """Count what earlier starts did, and replay the logs of the ranges that they began."""
+        left = find_leftovers(self.target, self.ranges)
+        for number, totals in left.done.items():
+            self._sums.add_totals(totals)
+            self._done.add(number)
         torn = in_flight = again = 0
-        began: list[Range] = []
-        parts = self.target.store.names(DATA)
-        left = {path.name: path for path in self._wal.iterdir()}
-        facts_of = self._read_parts([of for of in self.ranges if of.part_name in parts and of.rows])
-        for of in self.ranges:
-            log_path = self._wal / of.log_name
-            if facts := facts_of.get(of.number):
-                if log_path.name in left and made_from(log_path) == facts.digest:
-                    began.append(of)  # some of its rows are sent again
-                    continue
-                self._sums.add_totals(facts.totals)
-                self._done.add(of.number)
-                if log_path.name in left:  # a kill between rename and removal left it
-                    self.target.store.remove_log(log_path.name)
-            elif not of.rows:
-                # Anew at every start: an input that had no columns either may have got some since.
-                write_part(self.target, of, Totals(), (), ())
-                self._done.add(of.number)
-            elif log_path.name in left:
-                began.append(of)
-        for of in began:
-            if len(self._open) < MOST_OPEN_RANGES:
-                log = self._opened(of).log
-                replay, totals = log.replay, log.totals
-            else:  # a retry may have made any number of logs: the others are opened when the reader comes to them
-                replay = read_log(self._wal / of.log_name, of)
-                replay.sums.unsettled_usd += sum(replay.in_flight.values())
-                totals = replay.sums.totals
+        for of in left.begun:
+            replay, totals = self._replayed(of)
             self._sums.add_totals(totals)
             torn += replay.torn_lines
             in_flight += len(replay.in_flight)
             again += len(replay.earlier.keys() & replay.spent.keys())
-        for name, path in left.items():
-            if name.endswith(SPOOL_SUFFIX):
-                path.unlink()
+        for path in left.spools:
+            path.unlink()
         return Found(len(self._done), self._sums.rows, torn, in_flight, again)
 
-    def _read_parts(self, some: Sequence[Range]) -> dict[int, PartFacts]:
-        """Return what parts say of themselves, by number; over a network many are asked at once."""
-        with ThreadPoolExecutor(READERS if self.target.store.remote else 1) as pool:
-            return {facts.number: facts for facts in pool.map(self._own_part, some)}
-
-    def _own_part(self, of: Range) -> PartFacts:
-        facts = read_facts(self.target.store, of.part)
-        strangeness = facts.strangeness(of, self.target.run_id)
-        if strangeness is not None:
-            raise StorageError(f"{self.target.store.where(of.part)}: {strangeness}")
-        return facts
+    def _replayed(self, of: Range) -> tuple[Replay, Totals]:
+        if len(self._open) < MOST_OPEN_RANGES:
+            log = self._opened(of).log
+            return log.replay, log.totals
+        # A retry may have made any number of logs: the others are opened when the reader comes to them.
+        replay = read_log(self._wal / of.log_name, of)
+        replay.sums.unsettled_usd += sum(replay.in_flight.values())
+        return replay, replay.sums.totals
 
     def _opened(self, of: Range) -> OpenRange:
         if of.number not in self._open:

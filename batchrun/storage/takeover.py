@@ -37,19 +37,29 @@ def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
 
     Raises InputError naming what differs if the output belongs to another job.
     """
-    if old is None:
-        manifest = Manifest(
-            run_id=uuid.uuid4().hex,
-            job=claim.job,
-            identity=claim.identity,
-            files=claim.source.files,
-            stretches=(claim.rows,),
-            regions=tuple(sorted(claim.regions)),
-            kept=claim.kept,
-            extras=claim.extras,
-        )
+    manifest = _gone_on_with(store, old, claim) if old is not None else _new(claim)
+    if manifest != old:
+        if old is not None and manifest.stretches != old.stretches:
+            store.remove(SUCCESS)
         manifest.write(store)
-        return manifest
+    return manifest
+
+
+def _new(claim: Claim) -> Manifest:
+    return Manifest(
+        run_id=uuid.uuid4().hex,
+        job=claim.job,
+        identity=claim.identity,
+        files=claim.source.files,
+        stretches=(claim.rows,),
+        regions=tuple(sorted(claim.regions)),
+        kept=claim.kept,
+        extras=claim.extras,
+    )
+
+
+def _gone_on_with(store: Store, old: Manifest, claim: Claim) -> Manifest:
+    """Return the manifest of an earlier run as it is with this claim's rows, files and Regions."""
     check_identity(store.name, old, claim.identity)
     if old.extras != claim.extras:  # the identity is the same, so another batchrun makes something else of the schema
         raise InputError(f"{store.name}: was written with other result columns by another batchrun; {FRESH}")
@@ -68,7 +78,7 @@ def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
     accepted = check_changes(store.name, old, claim.source, unfinished, mixed, accept=claim.accept_changes)
     if ranges.rows:
         _check_columns(store.name, old, claim.kept)
-    manifest = replace(
+    return replace(
         old,
         stretches=tuple(ranges.extended_to(claim.rows).stretches),
         files=claim.source.files,
@@ -76,11 +86,6 @@ def take_over(store: Store, old: Manifest | None, claim: Claim) -> Manifest:
         accepted=tuple(sorted({*old.accepted, *accepted})),
         gone=tuple(sorted({*old.gone, *accepted} & claim.source.missing)),
     ).with_regions(claim.regions)
-    if manifest != old:
-        if manifest.stretches != old.stretches:
-            store.remove(SUCCESS)
-        manifest.write(store)
-    return manifest
 
 
 def _never(_first_row: int, _stop_row: int) -> bool:

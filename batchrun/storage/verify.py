@@ -10,11 +10,11 @@ from batchrun.storage.audit import Carried, Expected, audit_part
 from batchrun.storage.changes import input_changes
 from batchrun.storage.manifest import Manifest, read_manifest
 from batchrun.storage.ranges import DATA, Range, Ranges
+from batchrun.storage.replay import made_from, read_log
 from batchrun.storage.schema import result_schema, stored_schema
 from batchrun.storage.source import Source, duplicate_ids
 from batchrun.storage.store import MANIFEST, SUCCESS, Store
 from batchrun.storage.sums import Sums
-from batchrun.storage.wal import made_from, read_log
 
 SPANS_SHOWN = 20
 

@@ -12,25 +12,15 @@ from typer.testing import CliRunner, Result
 
 from batchrun.cli import app
 from batchrun.storage.folder import Folder
+from tests.small_job import job_text
 
-JOB = """
-name = "desk"
-[input]
-path = "rows.parquet"
-id = "id"
-[prompt]
-user = "{{ text }}"
-[generation]
-max_tokens = 20
-[routing]
-scopes = ["us"]
-source_regions = ["us-east-1"]
-[quota]
-tokens_per_minute = 1_000_000
-[output]
-path = "out"
-rows_per_part = 2
-"""
+JOB = job_text(
+    "desk",
+    input={"id": "id"},
+    generation={"max_tokens": 20},
+    quota={"tokens_per_minute": 1_000_000},
+    output={"rows_per_part": 2},
+)
 EMULATED = """
 [aws]
 endpoint_url = "emulator"

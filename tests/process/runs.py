@@ -15,34 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.small_job import emulator_at, job_text
+
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith("AWS_")
 } | {"AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
-
-JOB = """
-name = "killed"
-[input]
-path = "rows.parquet"
-id = "id"
-keep = ["label"]
-[prompt]
-user = "{{{{ text }}}}"
-[generation]
-max_tokens = 64
-[routing]
-scopes = ["us"]
-source_regions = ["us-east-1", "us-west-2"]
-[quota]
-tokens_per_minute = 100_000_000
-[limits]
-max_in_flight = {in_flight}
-max_failed = 1.0
-[output]
-path = "out"
-rows_per_part = 200
-[aws]
-endpoint_url = "{url}/{{region}}"
-"""
 
 
 @contextmanager
@@ -73,7 +50,16 @@ def write_job(folder: Path, url: str, rows: int, in_flight: int = 20, unlike: in
     }
     pq.write_table(pa.table(table), folder / "rows.parquet")
     job = folder / "job.toml"
-    job.write_text(JOB.format(url=url, in_flight=in_flight))
+    job.write_text(
+        job_text(
+            "killed",
+            input={"id": "id", "keep": ["label"]},
+            routing={"source_regions": ["us-east-1", "us-west-2"]},
+            limits={"max_in_flight": in_flight, "max_failed": 1.0},
+            output={"rows_per_part": 200},
+            aws=emulator_at(url),
+        )
+    )
     return job
 
 

@@ -8,10 +8,10 @@ import pytest
 from batchrun.errors import LockedError, StorageError
 from batchrun.storage.log_lines import again_line, outcome_line
 from batchrun.storage.ranges import Range
+from batchrun.storage.replay import read_log
 from batchrun.storage.s3 import Bucket
 from batchrun.storage.s3.bucket import Content
 from batchrun.storage.s3.logs import LogCopies
-from batchrun.storage.wal import read_log
 from tests.storage.outputs import outcome
 
 NAME = "000000.log"

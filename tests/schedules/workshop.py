@@ -11,29 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchrun.storage.folder import Folder
+from tests.small_job import job_text
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "jobs" / "schedules"
-JOB = """
-name = "classify"
-[input]
-path = "data/rows.parquet"
-[prompt]
-user = "{{ text }}"
-[generation]
-max_tokens = 20
-[routing]
-scopes = ["us"]
-source_regions = ["us-east-1"]
-[quota]
-tokens_per_minute = 1_000_000
-[output]
-path = "out/classify"
-[aws]
-endpoint_url = "emulator"
-[emulator]
-latency_per_token_s = 0
-"""
+JOB = job_text(
+    "classify",
+    input={"path": "data/rows.parquet"},
+    output={"path": "out/classify"},
+    aws={"endpoint_url": "emulator"},
+    emulator={"latency_per_token_s": 0},
+)
 QUICK = "latency_s = 0\n"
 STOPS_AT_ONCE = 'latency_s = 30\n[limits]\ndeadline = "0.05s"\ndrain = "0s"\n'
 HALF_A_SECOND = "latency_s = 0.5\n"

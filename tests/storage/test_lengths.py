@@ -4,7 +4,7 @@ from pathlib import Path
 
 from batchrun.records import Usage
 from batchrun.storage.lengths import latest_lengths
-from batchrun.storage.wal import LATEST
+from batchrun.storage.replay import LATEST
 from tests.storage.outputs import Made, failure, make, outcome
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from batchrun.records import Spent, Status, Totals, Usage
 from batchrun.storage.ranges import Range
-from batchrun.storage.wal import RangeLog, read_log
+from batchrun.storage.replay import read_log
+from batchrun.storage.wal import RangeLog
 from tests.storage.outputs import failure, outcome
 
 OF = Range(3, 100, 104)

@@ -1,41 +1,19 @@
 """The jobs under torture: small inputs whose answers, calls and dollars are known beforehand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.small_job import emulator_at, job_text
 from tests.torture.points import LONG, MIXED, PLAIN, TRUNCATED
 
 IN_FLIGHT = 8
 LONG_TOKENS = 1_230  # of the emulator: some 16 KB of answer
 
-JOB = """
-name = "torture"
-[input]
-path = "rows.parquet"
-id = "id"
-keep = ["label"]
-[prompt]
-user = "{{{{ text }}}}"
-[generation]
-{generation}
-[routing]
-scopes = ["us"]
-source_regions = ["us-east-1"]
-[quota]
-tokens_per_minute = 1_000_000_000
-[limits]
-max_in_flight = {in_flight}
-max_failed = {max_failed}
-[output]
-path = "out"
-rows_per_part = {rows_per_part}
-[aws]
-endpoint_url = "{url}/{{region}}"
-"""
 EMULATOR = """
 [emulator]
 tpm = 1_000_000_000
@@ -51,7 +29,7 @@ class Kind:
     name: str
     rows: int
     rows_per_part: int
-    generation: str
+    generation: Mapping[str, Any]
     asks: Callable[[int], str]
     calls: Callable[[int], int]
     sent_again: Callable[[int], bool] = lambda _: False
@@ -70,13 +48,14 @@ def _cut(row: int) -> bool:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind(PLAIN, 48, 12, "max_tokens = 64", lambda _: "[[output_tokens=2]]", lambda _: 1),
-        Kind(LONG, 24, 8, "max_tokens = 4096", lambda _: f"[[output_tokens={LONG_TOKENS}]]", lambda _: 1),
+        Kind(PLAIN, 48, 12, {"max_tokens": 64}, lambda _: "[[output_tokens=2]]", lambda _: 1),
+        Kind(LONG, 24, 8, {"max_tokens": 4096}, lambda _: f"[[output_tokens={LONG_TOKENS}]]", lambda _: 1),
         Kind(
-            MIXED, 18, 6, 'max_tokens = "auto"\nmax_tokens_ceiling = 2048', _mixed, lambda row: 2 if row % 3 == 1 else 1
+            MIXED, 18, 6, {"max_tokens": "auto", "max_tokens_ceiling": 2048}, _mixed,
+            lambda row: 2 if row % 3 == 1 else 1,
         ),
         Kind(
-            TRUNCATED, 48, 12, "max_tokens = 64", lambda row: f"[[output_tokens={100 if _cut(row) else 2}]]",
+            TRUNCATED, 48, 12, {"max_tokens": 64}, lambda row: f"[[output_tokens={100 if _cut(row) else 2}]]",
             lambda _: 1, _cut,
         ),
     )
@@ -94,12 +73,13 @@ def write_job(folder: Path, kind: Kind, url: str, tag: str) -> Path:
     pq.write_table(pa.table(table), folder / "rows.parquet")
     job = folder / "job.toml"
     job.write_text(
-        JOB.format(
-            url=url,
-            in_flight=IN_FLIGHT,
-            max_failed=sum(kind.sent_again(row) for row in numbers) or 0,
-            rows_per_part=kind.rows_per_part,
+        job_text(
+            "torture",
+            input={"id": "id", "keep": ["label"]},
             generation=kind.generation,
+            limits={"max_in_flight": IN_FLIGHT, "max_failed": sum(kind.sent_again(row) for row in numbers)},
+            output={"rows_per_part": kind.rows_per_part},
+            aws=emulator_at(url),
         )
     )
     return job

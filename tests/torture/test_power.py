@@ -26,7 +26,7 @@ CUTS = {
     "at a moment": None,
 }
 SLOW_S = 0.08
-SLOW = Kind("slow", 40, 40, "max_tokens = 64", lambda _: f"[[output_tokens=2]] [[latency_s={SLOW_S}]]", lambda _: 1)
+SLOW = Kind("slow", 40, 40, {"max_tokens": 64}, lambda _: f"[[output_tokens=2]] [[latency_s={SLOW_S}]]", lambda _: 1)
 A_RUN_S = 0.6  # about as long as a run takes
 SLACK_S = 0.5  # for the sync itself
 

@@ -8,9 +8,9 @@ from threading import Lock
 
 from batchrun.errors import LockedError
 from batchrun.storage.files import write_atomically
+from batchrun.storage.replay import again_of
 from batchrun.storage.s3.bucket import Bucket
 from batchrun.storage.s3.problems import ConflictError
-from batchrun.storage.wal import again_of
 
 STRETCH = re.compile(r"(?P<log>[0-9]{6,}\.log)\.[0-9]{12,}")
 
