@@ -35,10 +35,19 @@ def look(base: Path, before: Remains) -> Remains:
         table = pq.read_table(path, columns=["row", "request_id"])
         ids = zip(table["row"].to_pylist(), table["request_id"].to_pylist(), strict=True)
         found[_is_aside(path, base)].update(ids)
-    for path in sorted(base.glob("out*/wal/*.log")):
+    paths = sorted(base.glob("out*/wal/*.log"))
+    # Where a log stood before. What it says is not enough: one begun anew may begin with the lines of the one before.
+    stood = {path: path for path in paths}
+    for moved in paths:
+        if _is_aside(moved, base) and str(moved) not in before.logs:
+            in_place = base / "out" / "wal" / moved.name
+            stood[moved] = in_place
+            stood.pop(in_place, None)
+    for path in paths:
         content = path.read_bytes()
         logs[str(path)] = content = content[: content.rfind(b"\n") + 1]
-        known = max((len(old) for old in before.logs.values() if old and content.startswith(old)), default=0)
+        old = before.logs.get(str(stood.get(path)), b"")
+        known = len(old) if content.startswith(old) else 0
         found[_is_aside(path, base)].update(
             (value[0], value[REQUEST_ID]) for event, value in events(content) if event == "outcome"
         )
