@@ -78,10 +78,11 @@ class Folder:
         Raises StorageError if that cannot be done, InputError if the path holds something that is not batchrun's.
         """
         try:
-            if self.path.is_dir() and not self.manifest.exists() and self._foreign():
-                strangers = ", ".join(self._foreign()[:3])
+            strangers = self._foreign() if self.path.is_dir() and not self.manifest.exists() else []
+            # Looked for again: another run may have begun this output while the names were read.
+            if strangers and not self.manifest.exists():
                 raise InputError(
-                    f"output.path {self.path}: holds files and no batchrun manifest ({strangers}); "
+                    f"output.path {self.path}: holds files and no batchrun manifest ({', '.join(strangers[:3])}); "
                     "choose an empty or new folder"
                 )
             missing = [one for one in self.path.parents if not one.exists()]

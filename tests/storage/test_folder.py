@@ -1,6 +1,7 @@
 """An output folder is taken over by its own job, moved aside whole, and never mistaken for another's."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def test_parts_and_logs_without_a_manifest_are_nobodys(tmp_path: Path, name: str
 
     with pytest.raises(InputError, match=name):
         Folder(tmp_path).make()
+
+
+def test_an_output_that_another_run_begins_while_it_is_looked_at_is_none_of_a_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path / "out")
+    folder.make()
+    (folder.wal / "000000.log").touch()
+    listed = Path.iterdir
+
+    def begun_meanwhile(path: Path) -> Iterator[Path]:
+        folder.manifest.write_text("{}")
+        return iter(listed(path))
+
+    monkeypatch.setattr(Path, "iterdir", begun_meanwhile)
+    folder.make()
 
 
 def test_a_start_that_was_killed_before_its_manifest_can_be_repeated(tmp_path: Path) -> None:
