@@ -16,6 +16,7 @@ from batchrun.dedupe import Dedupe
 from batchrun.dispatch import Dispatch
 from batchrun.lanes.admission import Bound
 from batchrun.lanes.gate import Gate
+from batchrun.outcomes import Outcomes
 from batchrun.pipeline import Pipeline, Stations
 from batchrun.reading import Reading
 from batchrun.readyjob import ReadyJob
@@ -144,7 +145,7 @@ def assemble(
     if ready.spec.cache.asked:
         tally.cache = CacheTally()
     gate = Gate(admissions_of(ready, output, clock), clock, waiting_for)
-    dispatch = Dispatch(gate, transports, clock, output, tally, Random(0), _reading(ready))
+    dispatch = Dispatch(gate, transports, Outcomes(clock, _reading(ready)), output, tally, Random(0))
     dedupe = Dedupe(dispatch, known, gate, clock, tally) if known is not None else None
     stations = Stations(
         backlog=backlog,

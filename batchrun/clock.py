@@ -1,4 +1,4 @@
-"""Time as the run sees it: the event loop's clock and the machine's sleep, and the calendar for what people read."""
+"""Time as the run sees it, and waits by it: the loop's clock, the machine's sleep, and the calendar for people."""
 
 import asyncio
 import sys

@@ -13,10 +13,10 @@ import anyio
 
 from batchrun.bedrock.body import digest_of
 from batchrun.clock import Clock
-from batchrun.dispatch import finished_at
 from batchrun.errors import StorageError
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
+from batchrun.outcomes import finished_at
 from batchrun.records import Outcome, Status
 from batchrun.screen.tally import Tally
 from batchrun.storage.known_answers import KnownAnswers

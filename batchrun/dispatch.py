@@ -10,15 +10,15 @@ import anyio
 from batchrun.bedrock.faults import Action, Fault
 from batchrun.bedrock.renewal import Renewal
 from batchrun.bedrock.transport import Transport
-from batchrun.clock import Clock
 from batchrun.errors import AccessError, BatchrunError, StorageError
 from batchrun.lanes.admission import Admission, Next
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.retry import retrying
 from batchrun.lanes.trial import Trial
-from batchrun.reading import CUT, MISFIT, MORE_FOR_A_MISFIT, PLAIN, Reading, status_of
-from batchrun.records import Completion, Outcome, Prompt, Spent, Status
+from batchrun.outcomes import Outcomes
+from batchrun.reading import CUT, MORE_FOR_A_MISFIT
+from batchrun.records import Completion, Outcome, Prompt
 from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
 
@@ -46,19 +46,18 @@ class Dispatch:
         self,
         gate: Gate,
         transports: Mapping[str, Transport],
-        clock: Clock,
+        outcomes: Outcomes,
         journal: Journal,
         tally: Tally,
         chance: Random,
-        reading: Reading = PLAIN,
     ) -> None:
-        """Take the gate, what carries the calls of each access, and where is noted what happens."""
-        self._reading = reading
+        """Take the gate, what carries the calls of each access, what makes outcomes, and where all is noted."""
         self._gate = gate
         self._admissions = gate.admissions
         self._max_tokens = gate.admissions.budgets.max_tokens
         self._transports = transports
-        self._clock = clock
+        self._clock = gate.clock
+        self._outcomes = outcomes
         self._journal = journal
         self._tally = tally
         self._chance = chance
@@ -79,7 +78,7 @@ class Dispatch:
                 if not self._book_answer(admission, trial, answer):
                     continue  # at once, a cut one with more; its row number puts it first
                 self._gate.admit_ready()
-                return self._answered(trial, admission.lane, answer, self._clock.now_s() - admission.sent_at_s)
+                return self._outcomes.answered(trial, admission.lane, answer, self._clock.now_s() - admission.sent_at_s)
             following = self._book_fault(admission, trial, answer)
             if following is Next.REFRESH:
                 following = await self._renew(generation, admission.lane, answer)
@@ -88,7 +87,9 @@ class Dispatch:
             elif following is Next.RETRY:
                 return None
             elif following is not Next.ELSEWHERE:
-                return self._failed(admission.lane, trial, answer, following)
+                largest_hold = self._admissions.router.largest_admitted()
+                unsendable = following is Next.UNSENDABLE
+                return self._outcomes.failed(trial, admission.lane, answer, largest_hold, unsendable=unsendable)
 
     async def further_attempts(self, trial: Trial) -> Outcome:
         """Take a row that failed once to its outcome, with a back-off before every attempt."""
@@ -139,7 +140,7 @@ class Dispatch:
                 self._keep_for_now(admission.lane, trial, answer, spent_usd)
                 return False
             self._max_tokens.whole(trial, answer.usage.output, now_s)
-        trial.misfit = self._reading.misfit(answer)
+        trial.misfit = self._outcomes.reading.misfit(answer)
         if trial.misfit is None or trial.misfits >= MORE_FOR_A_MISFIT:
             return True
         trial.misfits += 1
@@ -153,28 +154,6 @@ class Dispatch:
             self._journal.paid(trial.request.row, spent_usd)
         except OSError as error:
             raise self._ended(error) from error
-
-    def _answered(self, trial: Trial, lane: Lane, answer: Completion, latency_s: float | None) -> Outcome:
-        return Outcome(
-            row=trial.request.row,
-            status=status_of(answer) if trial.misfit is None else Status.INVALID,
-            text=answer.text,
-            stop_reason=answer.stop_reason,
-            usage=answer.usage,
-            service_tier=answer.service_tier,
-            latency_s=latency_s,
-            request_id=answer.request_id,
-            cost_usd=trial.cost_usd,
-            endpoint=lane.endpoint,
-            inference_id=lane.inference_id,
-            source_region=lane.source_region,
-            attempts=trial.earlier_attempts + trial.attempts,
-            error_code=MISFIT if trial.misfit is not None else None,
-            error_message=trial.misfit,
-            finished_at=finished_at(self._clock),
-            thinking=answer.thinking if self._reading.keep_thinking else None,
-            tool_calls=answer.tool_calls,
-        )
 
     def _book_fault(self, admission: Admission, trial: Trial, fault: Fault) -> Next:
         following = self._admissions.faulted(admission, trial, fault, self._clock.now_s())
@@ -222,31 +201,6 @@ class Dispatch:
         self._gate.close(error)
         return GateClosedError()
 
-    def _failed(self, lane: Lane, trial: Trial, fault: Fault, following: Next) -> Outcome:
-        status = Status.UNSENDABLE if following is Next.UNSENDABLE else Status.FAILED
-        message = fault.message
-        if trial.rested_throttles and status is Status.UNSENDABLE:
-            message = (
-                f"never fits any pool: {trial.rested_throttles} tries on rested pools were throttled; the row holds "
-                f"{trial.request.hold} quota tokens, the largest hold ever admitted is "
-                f"{self._admissions.router.largest_admitted():.0f} ({fault.message})"
-            )
-        if trial.kept is not None:  # an answer that was cut or did not fit is better than none, and it is paid for
-            outcome = self._answered(trial, *trial.kept, latency_s=None)
-            return replace(outcome, error_code=fault.code, error_message=message)
-        return Outcome(
-            row=trial.request.row,
-            status=status,
-            error_code=fault.code,
-            error_message=message,
-            cost_usd=trial.cost_usd,
-            endpoint=lane.endpoint,
-            inference_id=lane.inference_id,
-            source_region=lane.source_region,
-            attempts=trial.earlier_attempts + trial.attempts,
-            finished_at=finished_at(self._clock),
-        )
-
 
 def _no_access(lane: Lane, fault: Fault) -> str:
     """Say what keeps every call out, and what to do about it."""
@@ -267,21 +221,3 @@ def _told(fault: Fault, prompt: Prompt) -> Fault:
     """Return a fault as it may be passed on: what was sent stays out of summaries and logs."""
     texts = [prompt.system or "", *(text for message in prompt.messages for text in message.texts)]
     return replace(fault, message=without_echo(without_credentials(fault.message), texts))
-
-
-def unrendered(row: int, message: str, clock: Clock, earlier: Spent) -> Outcome:
-    """Return the outcome of a row that never became a request, at least not this time."""
-    return Outcome(
-        row,
-        Status.UNSENDABLE,
-        cost_usd=earlier.usd,
-        attempts=earlier.attempts,
-        error_code="RowError",
-        error_message=message,
-        finished_at=finished_at(clock),
-    )
-
-
-def finished_at(clock: Clock) -> str:
-    """Return the time now as results carry it: ISO 8601, to the millisecond."""
-    return clock.today().isoformat(timespec="milliseconds")

@@ -10,11 +10,11 @@ from batchrun.backlog import Backlog, InputRow
 from batchrun.clock import Clock
 from batchrun.copying import Copying
 from batchrun.dedupe import Dedupe, Sender
-from batchrun.dispatch import unrendered
 from batchrun.errors import BatchrunError, LockedError, RunStopped, StorageError
 from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
+from batchrun.outcomes import unrendered
 from batchrun.records import Outcome, Request
 from batchrun.render import Renderer, RowError
 from batchrun.requesting import Requests

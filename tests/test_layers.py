@@ -21,7 +21,7 @@ LAYERS = [
     {"account"},
     {
         *("render", "sandbox", "readyjob", "runaway", "cells", "asking", "caching", "pictures", "requesting"),
-        *("reading", "identity", "quotas", "template"),
+        *("reading", "identity", "quotas", "template", "outcomes"),
     },
     {"screen", "sinks"},
     {"report"},

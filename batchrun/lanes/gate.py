@@ -57,7 +57,7 @@ class Gate:
     ) -> None:
         """Take the books, the clock, and whom to tell what the front of the line waits for, with the time [s]."""
         self.admissions = admissions
-        self._clock = clock
+        self.clock = clock
         self._waiting_for = waiting_for
         self._line: list[tuple[int, _Waiter]] = []
         self._resting: list[_Waiter] = []
@@ -97,13 +97,13 @@ class Gate:
         if waiter.admission is None:
             raise GateClosedError
         if self.closed.is_set():  # between its being let in and its turn: no call goes out after the end
-            self.admissions.withdrawn(waiter.admission, self._clock.now_s())
+            self.admissions.withdrawn(waiter.admission, self.clock.now_s())
             raise GateClosedError
         return waiter.admission
 
     def admit_ready(self) -> None:
         """Let in whoever fits now; call it whenever a call has ended."""
-        now_s = self._clock.now_s()
+        now_s = self.clock.now_s()
         if self.closed.is_set():
             self._waiting_for(None, now_s)
             return
@@ -130,7 +130,7 @@ class Gate:
 
     def limit(self) -> int:
         """Return how many calls may be in flight now."""
-        return self.admissions.limit(self._clock.now_s())
+        return self.admissions.limit(self.clock.now_s())
 
     def close(self, why: BatchrunError | None = None) -> None:
         """End admission; those who wait leave with GateClosedError. The first reason stands."""
@@ -150,7 +150,7 @@ class Gate:
     def _leave(self, waiter: _Waiter) -> None:
         """Take a cancelled waiter out; if it was let in meanwhile, its call never went out."""
         if waiter.admission is not None:
-            self.admissions.withdrawn(waiter.admission, self._clock.now_s())
+            self.admissions.withdrawn(waiter.admission, self.clock.now_s())
         elif self.admissions.warmth is not None:
             self.admissions.warmth.left(waiter.trial.request)
         for keys, group in list(self._groups.items()):

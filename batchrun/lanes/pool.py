@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
+from batchrun.lanes.day import Day
 from batchrun.lanes.doubt import Doubts
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.mirror import Held, Mirror
 from batchrun.lanes.promise import Promise, Promised
 
-DAY_S = 86_400.0
 TOKEN_SLACK = 0.5  # of a call: its input is an estimate, and charges in transit are counted here a round trip late
 DAY_SPENT = "its tokens per day are used up"
 PARKED_S = 300.0  # for a quota that Bedrock does not name; long enough not to hammer, a guess
@@ -80,9 +80,7 @@ class Pool:
         self._promise: Promise | None = None
         if quota.promised:
             self._promise = Promise(quota.tokens_per_minute, quota.requests_per_minute, metering)
-        self._day_ends_at_s = metering.day_ends_at_s
-        self._day_began_at_s = -inf
-        self._day_tokens = 0.0
+        self._day = Day(quota.tokens_per_day, metering.day_ends_at_s)
 
     def __repr__(self) -> str:
         return f"Pool({self.name}, in_flight={self.in_flight}, {self._tokens})"
@@ -112,10 +110,7 @@ class Pool:
 
     def day_left(self, now_s: float) -> float:
         """Return how many quota tokens of the day are left; inf where no day quota is known."""
-        if self.quota.tokens_per_day is None:
-            return inf
-        self._turn_day(now_s)
-        return self.quota.tokens_per_day - self._day_tokens
+        return self._day.left(now_s)
 
     def room(self, now_s: float) -> float:
         """Return the free share of what a minute is believed to take; 1.0 where no limit is known."""
@@ -138,8 +133,7 @@ class Pool:
 
         What those settle above or below their holds is missing from the day's tokens.
         """
-        self._turn_day(now_s)
-        self._day_tokens += sum(pool._tokens_of_day(now_s) for pool in pools)
+        self._day.charge(sum(pool._day.used(now_s) for pool in pools), now_s)
         self._tokens.take_over([pool._tokens for pool in pools], now_s)
         self._requests.take_over([pool._requests for pool in pools], now_s)
 
@@ -160,8 +154,7 @@ class Pool:
         """Take what a call holds."""
         rested = self.in_flight == 0 and self._tokens.minute.used(now_s) == 0
         self.in_flight += 1
-        self._turn_day(now_s)
-        self._day_tokens += hold
+        self._day.charge(hold, now_s)
         return Reservation(
             hold,
             now_s,
@@ -176,7 +169,7 @@ class Pool:
         self.settled_tokens += charge
         self.largest_admitted = max(self.largest_admitted, reservation.hold)
         self.in_flight -= 1
-        self._correct_day(reservation, charge - reservation.hold)
+        self._day.correct(reservation.sent_at_s, charge - reservation.hold)
         self._tokens.settle(reservation.tokens, charge, now_s)
         if self._promise is not None and reservation.promised is not None:
             self._promise.settle(reservation.promised, charge, now_s)
@@ -202,7 +195,7 @@ class Pool:
     def release(self, reservation: Reservation, now_s: float) -> None:
         """Give back the tokens of a call that was let in and failed; the request itself was counted."""
         self.in_flight -= 1
-        self._correct_day(reservation, -reservation.hold)
+        self._day.correct(reservation.sent_at_s, -reservation.hold)
         self._tokens.withdraw(reservation.tokens, now_s)
         self._requests.forget(reservation.requests)
         if self._promise is not None and reservation.promised is not None:
@@ -241,7 +234,7 @@ class Pool:
                 return f"{DAY_SPENT}, and no call ever got through: the day quota is probably 0"
             return self.parked_why
         if self.quota.tokens_per_day is not None:
-            return f"{self._day_tokens:.0f} of {self.quota.tokens_per_day:.0f} tokens per day are used"
+            return f"{self._day.used(now_s):.0f} of {self.quota.tokens_per_day:.0f} tokens per day are used"
         return None
 
     def _ready_but_for_tokens(self, hold: float, now_s: float) -> float:
@@ -255,24 +248,10 @@ class Pool:
     def _leave(self, reservation: Reservation, now_s: float) -> None:
         """Book a call out that Bedrock did not count."""
         self.in_flight -= 1
-        self._correct_day(reservation, -reservation.hold)
+        self._day.correct(reservation.sent_at_s, -reservation.hold)
         if self._promise is not None and reservation.promised is not None:
             self._promise.withdraw(reservation.promised, now_s)
 
     def _open_at(self, hold: float, now_s: float) -> float:
         """Return when the pool is neither parked nor out of its day's tokens."""
-        return self.parked_until_s if hold <= self.day_left(now_s) else max(self.parked_until_s, self._day_ends_at_s)
-
-    def _correct_day(self, reservation: Reservation, difference: float) -> None:
-        if reservation.sent_at_s >= self._day_began_at_s:  # what was taken yesterday is not given back today
-            self._day_tokens += difference
-
-    def _tokens_of_day(self, now_s: float) -> float:
-        self._turn_day(now_s)
-        return self._day_tokens
-
-    def _turn_day(self, now_s: float) -> None:
-        if now_s >= self._day_ends_at_s:
-            self._day_ends_at_s += DAY_S * (1 + (now_s - self._day_ends_at_s) // DAY_S)
-            self._day_began_at_s = self._day_ends_at_s - DAY_S
-            self._day_tokens = 0.0
+        return self.parked_until_s if hold <= self.day_left(now_s) else max(self.parked_until_s, self._day.ends_at_s)

@@ -12,6 +12,7 @@ from batchrun.dispatch import Dispatch
 from batchrun.lanes.gate import Gate
 from batchrun.lanes.pool import Quota
 from batchrun.lanes.trial import Trial
+from batchrun.outcomes import Outcomes
 from batchrun.records import Completion, Outcome, Status, Usage
 from batchrun.screen.tally import Tally
 from tests import virtual
@@ -65,7 +66,7 @@ async def one_row(fault: Fault, times: int) -> tuple[Outcome, list[tuple[int, in
     clock = Clock()
     gate = Gate(admissions(Quota(60_000)), clock, lambda *_: None)
     transport = Failing(fault, times)
-    dispatch = Dispatch(gate, {"": transport}, clock, NoJournal(), Tally(clock.now_s()), Random(0))
+    dispatch = Dispatch(gate, {"": transport}, Outcomes(clock), NoJournal(), Tally(clock.now_s()), Random(0))
     trial = Trial(request(0))
     async with anyio.create_task_group() as beside:
         beside.start_soon(gate.keep_time)

@@ -197,36 +197,32 @@ async def test_one_client_serves_a_region_for_the_whole_run(carrier: Carrier) ->
         assert started.stats()["calls"] == 40
 
 
+async def authorization(carrier: Carrier, source_region: str) -> str:
+    """Return the header by which a call shows who it is from."""
+    seen: list[str] = []
+
+    async def answer(call: web.Request) -> web.Response:
+        seen.append(call.headers["Authorization"])
+        return web.json_response({"message": "no"}, status=403)
+
+    async with own_server(answer) as url, carrier(Access(endpoint_url=url)) as transport:
+        await transport.send(carrier.inference_id, source_region, request())
+    return seen[0]
+
+
 @over_all
 async def test_a_bearer_key_is_used_where_the_environment_has_one(
     carrier: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-not-a-secret")
-    seen: list[str] = []
-
-    async def answer(call: web.Request) -> web.Response:
-        seen.append(call.headers["Authorization"])
-        return web.json_response({"message": "no"}, status=403)
-
-    async with own_server(answer) as url, carrier(Access(endpoint_url=url)) as transport:
-        await transport.send(carrier.inference_id, "us-east-1", request())
-
-    assert seen == ["Bearer bedrock-api-key-not-a-secret"]
+    assert await authorization(carrier, "us-east-1") == "Bearer bedrock-api-key-not-a-secret"
 
 
 @over_all
 async def test_a_signature_names_the_source_region_and_the_service(carrier: Carrier) -> None:
-    seen: list[str] = []
-
-    async def answer(call: web.Request) -> web.Response:
-        seen.append(call.headers["Authorization"])
-        return web.json_response({"message": "no"}, status=403)
-
-    async with own_server(answer) as url, carrier(Access(endpoint_url=url)) as transport:
-        await transport.send(carrier.inference_id, "eu-west-1", request())
-
     service = "bedrock-mantle" if carrier.endpoint == "mantle" else "bedrock"
-    assert f"/eu-west-1/{service}/aws4_request" in seen[0]
+
+    assert f"/eu-west-1/{service}/aws4_request" in await authorization(carrier, "eu-west-1")
 
 
 @over_all
