@@ -412,5 +412,6 @@ def test_after_the_first_turn_one_call_goes_until_it_is_known_that_there_was_a_w
 
     assert one.ready_at(COST, turned_s) == turned_s
     one.hold(COST, turned_s)
-    # The number brings 1.2 x 0.15 s x 1 call a second in a round trip: none. A tenth of 57 could be out but for the turn.
+    # The number brings 1.2 x 0.15 s x 1 call a second in a round trip: none. But for the turn, a tenth of 57 could be
+    # out.
     assert one.ready_at(COST, turned_s) > turned_s
