@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "batchrun"
 # From the ground up; a module imports from its own layer's house or from lower layers.
 LAYERS = [
     {"redaction"},
-    {"errors"},
+    {"errors", "signals"},
     {"bedrock.card", "structured"},
     {"emulator"},
     {"jobspec"},

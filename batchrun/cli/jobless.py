@@ -14,7 +14,7 @@ def lanes(
     card: Annotated[str, typer.Option("--card", help="A shipped model card, or a path to one.")] = "claude-haiku-4-5",
     as_json: Json = False,
 ) -> None:
-    """List every lane of the model card: its ID, the Region to call and the Regions that may answer."""
+    """List the model card's lanes and the Regions that may answer."""
     with errors(as_json):
         from batchrun.bedrock.card import load_card
         from batchrun.screen.lanes import lane_records, lanes_text
@@ -35,7 +35,7 @@ def emulate(
     seed: Annotated[int | None, typer.Option(help="Seed of the chaos.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with an [emulator] table.")] = None,
 ) -> None:
-    """Run a local Bedrock on loopback until it is interrupted; GET /stats tells what it saw."""
+    """Run a local Bedrock on loopback until it is interrupted. GET /stats tells what it saw."""
     with errors(as_json=False):
         from batchrun.emulator.server import EmulatorError, run_forever
         from batchrun.jobspec.emulator import emulator_spec

@@ -25,7 +25,7 @@ def plan(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress of a probe.")] = False,
 ) -> None:
-    """Show what a job would send, where, at what cost and in what time. Sends nothing, unless --probe is given."""
+    """Show what a job would send, where, its cost and time. Sends nothing, unless --probe is given."""
     with errors(as_json):
         from batchrun.planning import plan as plan_job
         from batchrun.screen.plan import plan_text
@@ -54,7 +54,7 @@ def verify(
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Prove an output: every input row has one result, and every part is whole. Exit 0, or 1 with what is wrong."""
+    """Prove that every input row has its one result. Reads every part whole; exit 0, or 1 with what is wrong."""
     with errors(as_json):
         from batchrun.api import verify as verify_job
 
@@ -65,7 +65,7 @@ def verify(
 
 
 def doctor(job: Job, sets: Set = None, as_json: Json = False) -> None:
-    """Examine credentials, profiles and quotas, send one tiny call on each lane, and say what to do. Costs a little."""
+    """Examine access and quotas, try each lane with a tiny call. Says what to do where that fails; costs a little."""
     with errors(as_json):
         from batchrun.account.doctor import doctor as examine
         from batchrun.screen.doctor import doctor_text
@@ -76,7 +76,7 @@ def doctor(job: Job, sets: Set = None, as_json: Json = False) -> None:
 
 
 def report(job: Job, sets: Set = None) -> None:
-    """Write one HTML file with figures and plots of an output beside its parts, also while a run goes on."""
+    """Write one HTML file with figures and plots of an output. It lies beside the parts; also while a run goes on."""
     with errors(as_json=False):
         from batchrun.reporting import report as write_report
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 from batchrun.cli.commands import app
 from batchrun.cli.saying import leave
 from batchrun.errors import RunStopped
+from batchrun.signals import heeded
 
 THREADS_END_S = 0.5  # an idle thread of a pool ends in no time
 
@@ -17,9 +18,8 @@ THREADS_END_S = 0.5  # an idle thread of a pool ends in no time
 def main() -> NoReturn:
     """Run the command line; the exit code says how it ended."""
     _open_closed_streams()
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(one) != signal.SIG_IGN:
-            signal.signal(one, signal.default_int_handler)  # until a run listens itself
+    for one in heeded():
+        signal.signal(one, signal.default_int_handler)  # until a run listens itself
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows «≤» as an escape
             stream.reconfigure(errors="backslashreplace")

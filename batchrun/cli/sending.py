@@ -45,7 +45,7 @@ def retry(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Send rows of a finished run again whose status is not ok, and replace the parts that they are in."""
+    """Send rows of a finished run again that are not ok. The parts that they are in are replaced."""
     with errors(as_json):
         from batchrun.api import RunOptions
 

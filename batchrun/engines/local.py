@@ -11,8 +11,7 @@ import anyio
 from batchrun.clock import Clock
 from batchrun.errors import BatchrunError, RunStopped
 from batchrun.lanes.gate import Gate
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from batchrun.signals import ENDING, heeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,8 @@ async def _run(
     pipeline: Work, gate: Gate, clock: Clock, ending: Ending, watch: Callable[[], Coroutine[Any, Any, None]]
 ) -> BatchrunError | None:
     async with AsyncExitStack() as stack, anyio.create_task_group() as beside:
-        if ending.signals and (listened := _signals()):
-            received = stack.enter_context(anyio.open_signal_receiver(*listened))
+        if ending.signals:
+            received = stack.enter_context(anyio.open_signal_receiver(*heeded()))
             beside.start_soon(_end_on_signals, received, pipeline, gate)
         if ending.deadline_s is not None:
             beside.start_soon(_end_at_deadline, clock, ending.deadline_s, gate)
@@ -67,11 +66,6 @@ def _first_cause(group: BaseExceptionGroup) -> BaseException:
     """Return the first error of nested task groups: one cause is what a person can act on."""
     first = group.exceptions[0]
     return _first_cause(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _signals() -> list[signal.Signals]:
-    """Name the signals to end on; one that was ignored when we started, as nohup does, stays ignored."""
-    return [one for one in ENDING if signal.getsignal(one) != signal.SIG_IGN]
 
 
 async def _end_on_signals(received: AsyncIterator[signal.Signals], pipeline: Work, gate: Gate) -> None:

@@ -12,11 +12,16 @@ def plan_text(planned: Mapping[str, Any]) -> str:
     return "\n".join(_lines(planned))
 
 
+def _files(planned: Mapping[str, Any]) -> str:
+    files: int = planned["input_files"]
+    return "1 file" if files == 1 else f"{files:,} files"
+
+
 def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     tokens = planned["tokens"]
     longest = "max_tokens_ceiling" if planned["max_tokens"]["set"] == "auto" else "max_tokens"
     sent = "nothing is sent by a plan" if "probe" not in planned else in_one_line(planned["reason"])
-    yield f"{planned['job']}: {planned['rows']:,} rows from {planned['input_files']:,} files; {sent}"
+    yield f"{planned['job']}: {planned['rows']:,} rows from {_files(planned)}; {sent}"
     yield ""
     yield f"tokens   about {tokens['input_per_row']:,.0f} in a row ({_sampled(tokens)}),"
     yield f"         {tokens['input']:,} in together, at most {tokens['output_at_most']:,} out"

@@ -48,18 +48,23 @@ def test_an_endpoint_of_ones_own_needs_no_profile_and_takes_no_proxy(tmp_path: P
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_signal_that_was_ignored_before_the_start_stays_ignored(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ignored", "exit_code"), [(signal.SIGHUP, 0), (signal.SIGINT, 3)], ids=["as by nohup", "as by a script's &"]
+)
+def test_of_signals_that_were_ignored_before_the_start_only_sighup_stays_ignored(
+    ignored: signal.Signals, exit_code: int, tmp_path: Path
+) -> None:
     with emulator("--latency-s", "0.05") as url:
         job = write_job(tmp_path, url, ROWS)
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        before = signal.signal(ignored, signal.SIG_IGN)
         try:
             process = start(job)
         finally:
-            signal.signal(signal.SIGHUP, before)
+            signal.signal(ignored, before)
         wait_for_calls(url, 100)
-        process.send_signal(signal.SIGHUP)
+        process.send_signal(ignored)
 
-        assert finish(process)["exit_code"] == 0
+        assert finish(process)["exit_code"] == exit_code
 
 
 def test_a_reader_that_has_gone_changes_nothing_about_the_exit_code(tmp_path: Path) -> None:
