@@ -35,7 +35,7 @@ def admissions_of(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
             connections=connections_of(ready) // 2,
             first_cost=ready.sampling.max_tokens,
         ),
-        dollars=DollarBudget(spec.limits.max_cost_usd, totals.cost_usd + totals.unsettled_usd),
+        dollars=DollarBudget(spec.limits.max_cost_usd, totals.most_usd),
         retries=RetryBudget(spec.retry.budget),
         max_attempts=spec.retry.max_attempts,
         max_tokens=_max_tokens(ready, output),

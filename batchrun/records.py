@@ -175,7 +175,8 @@ NOTHING_SPENT = Spent()
 class Totals:
     """Sums over rows: of a part, of a log, or of a whole output.
 
-    `unsettled_usd` is the most that calls of unknown end may have cost on top of `cost_usd`.
+    `cost_usd` is of the rows that have their outcome. On top of it come `unsettled_usd`, the most that calls of unknown
+    end may have cost, and `waiting_usd`, what rows have cost that still wait for another answer.
     """
 
     rows: int = 0
@@ -183,3 +184,14 @@ class Totals:
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
     unsettled_usd: float = 0.0
+    waiting_usd: float = 0.0
+
+    @property
+    def spent_usd(self) -> float:
+        """Return what was spent for certain."""
+        return self.cost_usd + max(0.0, self.waiting_usd)  # which sums and differences may leave a hair below nothing
+
+    @property
+    def most_usd(self) -> float:
+        """Return what was spent at the most."""
+        return self.spent_usd + self.unsettled_usd

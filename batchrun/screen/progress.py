@@ -116,7 +116,7 @@ class Progress:
             rows_per_s=round(rate, 3),
             tokens_per_minute=round(sum(pool.used_tokens(now_s) for pool in pools)),
             quota_tokens_per_minute=sum(quota or 0 for quota in quotas) or None,
-            usd=round(totals.cost_usd, 6),
+            usd=round(totals.spent_usd, 6),
             throttled=self._tally.throttled,
             in_flight=self._gate.admissions.in_flight if self._gate is not None else 0,
             waiting=len(self._gate) if self._gate is not None else 0,

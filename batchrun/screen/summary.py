@@ -136,8 +136,8 @@ def _sums(output: Output) -> dict[str, Any]:
     return {
         "rows": totals.rows,
         "by_status": dict(totals.by_status),
-        "usd": round(totals.cost_usd, 9),
-        "usd_unsettled": round(max(0.0, totals.unsettled_usd), 9),
+        "usd": round(totals.spent_usd, 9),
+        "usd_unsettled": round(totals.unsettled_usd, 9),
         "tokens": {
             "input": totals.usage.input,
             "output": totals.usage.output,

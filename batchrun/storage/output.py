@@ -136,7 +136,7 @@ class Output:
     def paid(self, row: int, spent_usd: float) -> None:
         """Note what an answer for `row` cost that is not its last; its outcome's cost will contain it."""
         self._open[self.range_of(row).number].log.paid(row, spent_usd)
-        self._sums.unsettled_usd += spent_usd
+        self._sums.waiting_usd += spent_usd
 
     def spent(self, row: int) -> Spent:
         """Return what a row that has no outcome yet had for certain."""
@@ -158,7 +158,7 @@ class Output:
             outcome = _no_better(earlier, outcome)
         one.log.append(outcome)
         self._sums.add(outcome)
-        self._sums.unsettled_usd -= spent.usd
+        self._sums.waiting_usd -= spent.usd
         self._tell_if_complete(one)
 
     def write_part(self, of: Range) -> None:

@@ -41,7 +41,9 @@ class PartFacts:
 
     def to_json(self) -> str:
         """Return the text that goes into the footer."""
-        return json.dumps(asdict(self))
+        told = asdict(self)
+        del told["totals"]["waiting_usd"]  # no row of a part waits for an answer
+        return json.dumps(told)
 
     def strangeness(self, of: Range, run_id: str) -> str | None:
         """Return in which way this is not the part of `of` in the run `run_id`, None if it is."""

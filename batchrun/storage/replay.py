@@ -71,7 +71,7 @@ class Replay:
         if not 0 <= place < self._of.rows:
             return False
         self.in_flight.pop(outcome.row, None)
-        self.sums.unsettled_usd -= self.spent.pop(outcome.row, NOTHING_SPENT).usd
+        self.sums.waiting_usd -= self.spent.pop(outcome.row, NOTHING_SPENT).usd
         if self.offsets[place] == UNSEEN:  # the first of two counts, as it would have without a kill
             self.offsets[place] = self.end
             self.sums.add(outcome)
@@ -82,7 +82,7 @@ class Replay:
         return True
 
     def _spend(self, row: int, more: Spent) -> None:
-        self.sums.unsettled_usd += more.usd
+        self.sums.waiting_usd += more.usd
         self.spent[row] = self.spent.get(row, NOTHING_SPENT).plus(more)
 
 

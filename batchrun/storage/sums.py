@@ -17,6 +17,7 @@ class Sums:
     cache_write: int = 0
     cost_usd: float = 0.0
     unsettled_usd: float = 0.0
+    waiting_usd: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
         """Count one row."""
@@ -40,6 +41,7 @@ class Sums:
         self.cache_write += totals.usage.cache_write
         self.cost_usd += totals.cost_usd
         self.unsettled_usd += totals.unsettled_usd
+        self.waiting_usd += totals.waiting_usd
 
     @property
     def totals(self) -> Totals:
@@ -50,4 +52,5 @@ class Sums:
             usage=Usage(self.input, self.output, self.cache_read, self.cache_write),
             cost_usd=self.cost_usd,
             unsettled_usd=self.unsettled_usd,
+            waiting_usd=self.waiting_usd,
         )

@@ -73,7 +73,7 @@ class RangeLog:
     def paid(self, row: int, spent_usd: float) -> None:
         """Note that a call for `row` cost `spent_usd`, and that another one goes out for it."""
         self._append(paid_line(row, spent_usd))
-        self._sums.unsettled_usd += spent_usd
+        self._sums.waiting_usd += spent_usd
         self._spent[row] = self.spent(row).plus(Spent(spent_usd, 1))
 
     def spent(self, row: int) -> Spent:
@@ -94,7 +94,7 @@ class RangeLog:
         self._append(outcome_line(outcome))
         self._offsets[place] = start
         self._sums.add(outcome)
-        self._sums.unsettled_usd -= self._spent.pop(outcome.row, NOTHING_SPENT).usd
+        self._sums.waiting_usd -= self._spent.pop(outcome.row, NOTHING_SPENT).usd
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcomes in row order, read from the file one by one.

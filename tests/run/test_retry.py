@@ -139,6 +139,16 @@ def test_an_interrupted_retry_leaves_the_old_parts_and_run_goes_on_with_it(tmp_p
     assert verify(first.spec) == []
 
 
+def test_an_interrupted_retry_tells_what_its_rows_cost_before_as_spent(tmp_path: Path) -> None:
+    texts = [*numbered(3), "Look. [[stop_reason=max_tokens]]"]
+    first = rehearse(spec(tmp_path, texts))
+    stopped = rehearse(spec(tmp_path, texts, limits={"max_cost_usd": 1e-9}), again=AGAIN)
+
+    assert (stopped.code, stopped.summary["rows"]) == (3, 3)
+    assert stopped.summary["usd"] == pytest.approx(first.summary["usd"])
+    assert stopped.summary["usd_unsettled"] == 0
+
+
 def test_what_calls_of_unknown_end_may_have_cost_is_not_forgotten(tmp_path: Path) -> None:
     first = rehearse(spec(tmp_path, [*numbered(3), "[[fault=reset*2]] Name a fish."]))
     folder = Folder(first.spec.output.path)

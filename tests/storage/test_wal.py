@@ -236,11 +236,11 @@ def test_what_was_paid_counts_until_the_outcome_that_contains_it(path: Path) -> 
     log.sent(101, 0.5)
     log.paid(101, 0.125)
 
-    assert log.totals.unsettled_usd == 0.125
+    assert log.totals.waiting_usd == 0.125
     log.append(outcome(101, cost_usd=0.375))  # 0.125 and 0.25
-    assert (log.totals.cost_usd, log.totals.unsettled_usd) == (0.375, 0.0)
+    assert (log.totals.cost_usd, log.totals.waiting_usd) == (0.375, 0.0)
     log.close()
-    assert (read_log(path, OF).sums.unsettled_usd, read_log(path, OF).spent) == (0.0, {})
+    assert (read_log(path, OF).sums.waiting_usd, read_log(path, OF).spent) == (0.0, {})
 
 
 def test_what_was_paid_before_a_kill_is_found_again(path: Path) -> None:
@@ -252,9 +252,9 @@ def test_what_was_paid_before_a_kill_is_found_again(path: Path) -> None:
 
     log = RangeLog(path, OF)
     assert (log.spent(101), log.replay.in_flight) == (Spent(0.375, attempts=2), {})
-    assert log.totals.unsettled_usd == 0.375
+    assert log.totals.waiting_usd == 0.375
     log.append(outcome(101, cost_usd=0.625))
-    assert (log.totals.cost_usd, log.totals.unsettled_usd) == (0.625, 0.0)
+    assert (log.totals.cost_usd, log.totals.waiting_usd) == (0.625, 0.0)
     log.close()
 
 
