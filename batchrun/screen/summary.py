@@ -66,7 +66,8 @@ def _plan_text(summary: Mapping[str, Any]) -> str | None:
     if plan["usd"] is not None:
         dollars = f"${plan['usd']:.4f} foretold, {_off(plan['usd_error'])} the bill"
     else:
-        dollars = f"${plan['usd_at_most']:.4f} at most, of which the bill is {_share(summary['usd'], plan)}"
+        share = _share(summary["usd"], plan)
+        dollars = f"${plan['usd_at_most']:.4f} at most for one answer a row, of which the bill is {share}"
     return f"{plan['from']}: {dollars}; input tokens {_off(plan['input_error'])} the count"
 
 

@@ -23,7 +23,9 @@ def test_a_run_compares_its_bill_with_what_a_plan_says(tmp_path):
     assert told["usd_at_most"] == planned["usd"]["geo"]["at_most"]
     assert (told["from"], told["usd"], told["usd_error"]) == ("a sample of 50 rows", None, None)
     share = 100 * run.summary["usd"] / told["usd_at_most"]
-    assert f"at most, of which the bill is {share:.0f} %; input tokens" in summary_text(run.summary)
+    assert f"at most for one answer a row, of which the bill is {share:.0f} %; input tokens" in summary_text(
+        run.summary
+    )
 
 
 def test_after_a_probe_its_forecast_is_what_counts(tmp_path):
