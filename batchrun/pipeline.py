@@ -1,6 +1,5 @@
 """The engine on one screen: read, admit, send, settle, record; with back-pressure, and an orderly end."""
 
-from collections import deque
 from dataclasses import dataclass
 
 import anyio
@@ -15,6 +14,7 @@ from batchrun.lanes.flight import REFRESH_S
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
 from batchrun.outcomes import unrendered
+from batchrun.places import Places
 from batchrun.records import Outcome, Request
 from batchrun.render import Renderer, RowError
 from batchrun.requesting import Requests
@@ -24,8 +24,6 @@ from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
 from batchrun.syncing import Syncing
 
-LIVE_PER_CALL = 4  # live rows for every call that may be in flight; the design's number
-MOST_LIVE_BYTES = 64_000_000  # of request bodies held at once
 IMAGE_READERS = 8  # rows whose images are read at once, beyond the bytes that are live; a guess
 SPARE_WORKERS = 8  # rows rendered and waiting at the gate, so that an opening lane never waits for a template
 
@@ -57,11 +55,8 @@ class Pipeline:
         self._workers = 0
         self._idle = 0
         self._exhausted = False
-        self._live_rows = 0
-        self._live_bytes = 0
+        self._places = Places(stations.gate)
         self._readers = anyio.CapacityLimiter(IMAGE_READERS)
-        self._freed = anyio.Event()  # set, and made anew, whenever bytes have left
-        self._waiting: deque[anyio.Event] = deque()  # workers without a place for their next row
         self._rows: TaskGroup | None = None
         self._parts: TaskGroup | None = None
         self._complete, self._to_write = anyio.create_memory_object_stream[Range](float("inf"))
@@ -118,7 +113,7 @@ class Pipeline:
         """Take rows to outcomes, one after the other; a row that fails goes on in a task of its own."""
         self._workers += 1
         while True:
-            await self._wait_for_a_place()
+            await self._places.take()
             self._idle += 1
             try:
                 row = await self._at.backlog.next()
@@ -126,12 +121,12 @@ class Pipeline:
                 self._idle -= 1
             if row is None or self._at.gate.closed.is_set():
                 self._exhausted = True
-                self._live(-1, 0)
+                self._places.leave()
                 return
             self._start_another_if_all_busy()
             request = await self._request(row)
             if request is None:
-                self._live(-1, 0)
+                self._places.leave()
             else:
                 await self._first_attempt(request)
 
@@ -143,7 +138,7 @@ class Pipeline:
             if renderer.pictures is None:
                 return self._at.requests.request(row.row, renderer.prompt(row.cells))
             async with self._readers:
-                await self._wait_for_bytes()
+                await self._places.wait_for_bytes()
                 images = await anyio.to_thread.run_sync(renderer.images, row.cells, abandon_on_cancel=True)
             return self._at.requests.request(row.row, renderer.prompt(row.cells, images))
         except StorageError as error:  # the row was not sent; the next start takes it
@@ -154,7 +149,7 @@ class Pipeline:
             return None
 
     async def _first_attempt(self, request: Request) -> None:
-        self._live(0, request.size_bytes)
+        self._places.hold(request.size_bytes)
         trial = Trial(request, self._at.output.spent(request.row))
         goes_on = False
         try:
@@ -169,7 +164,7 @@ class Pipeline:
             pass  # the row was not sent; the next start takes it
         finally:
             if not goes_on:
-                self._live(-1, -request.size_bytes)
+                self._places.leave(request.size_bytes)
 
     async def _further_attempts(self, trial: Trial, live_bytes: int) -> None:
         try:
@@ -178,7 +173,7 @@ class Pipeline:
         except GateClosedError:
             pass
         finally:
-            self._live(-1, -live_bytes)
+            self._places.leave(live_bytes)
 
     def _answered(self, trial: Trial, outcome: Outcome) -> None:
         usage = outcome.usage
@@ -221,8 +216,7 @@ class Pipeline:
         """After the gate has closed, give the calls in flight their time and cancel what is left."""
         await self._at.gate.closed.wait()
         self._at.backlog.stop()
-        for waiting in (*self._waiting, self._freed):
-            waiting.set()
+        self._places.open_all()
         await self._at.clock.sleep(self._at.drain_s)
         self._cut_off_rows()
 
@@ -240,44 +234,11 @@ class Pipeline:
                 failed = f"; the last call that failed: {last.code}: {last.message}" if last is not None else ""
                 self._at.gate.close(RunStopped(reason + failed))
 
-    def _live(self, rows: int, size_bytes: int) -> None:
-        self._live_rows += rows
-        self._live_bytes += size_bytes
-        if rows < 0:
-            self._wake_next()
-        if size_bytes < 0 and self._at.renderer.pictures is not None:
-            self._freed.set()
-            self._freed = anyio.Event()
-
-    async def _wait_for_a_place(self) -> None:
-        """Take a place for the next row: those at the gate, in flight and backing off are bounded, and their bytes."""
-        while not self._has_a_place():
-            waiting = anyio.Event()
-            self._waiting.append(waiting)
-            await waiting.wait()
-        self._live(1, 0)
-        self._wake_next()
-
-    async def _wait_for_bytes(self) -> None:
-        """Wait until bodies have left: many rows may have had a place before the first image was read."""
-        while self._live_bytes >= MOST_LIVE_BYTES and not self._at.gate.closed.is_set():
-            await self._freed.wait()
-
-    def _has_a_place(self) -> bool:
-        if not self._live_rows or self._at.gate.closed.is_set():
-            return True
-        return self._live_rows < LIVE_PER_CALL * self._at.gate.limit() and self._live_bytes < MOST_LIVE_BYTES
-
-    def _wake_next(self) -> None:
-        """Wake one worker if there is a place; it wakes the next. All at once would look for every row that ends."""
-        if self._waiting and self._has_a_place():
-            self._waiting.popleft().set()
-
     async def _keep_staffed(self) -> None:
         """Start workers as the bound on calls grows, also while the first answers are still out."""
         while not self._exhausted:
             await self._at.clock.sleep(REFRESH_S)
-            if self._live_rows and not self._exhausted:  # somebody works, so the group of workers is open
+            if self._places.rows and not self._exhausted:  # somebody works, so the group of workers is open
                 self._start_another_if_all_busy()
 
     def _start_another_if_all_busy(self) -> None:

@@ -25,7 +25,7 @@ LAYERS = [
     },
     {"screen", "sinks"},
     {"report"},
-    {"backlog", "dispatch", "dedupe", "syncing", "copying"},
+    {"backlog", "places", "dispatch", "dedupe", "syncing", "copying"},
     {"pipeline"},
     {"engines", "recall", "assembly", "transports", "allowance", "delivering", "verdict"},
     {"expected", "expected_cache", "sample", "estimates", "probe", "hindsight"},

@@ -5,9 +5,10 @@ import json
 import pyarrow as pa
 import pytest
 
-from batchrun import pipeline
+from batchrun import places
 from batchrun.emulator.service import Bedrock
 from batchrun.errors import InputError
+from batchrun.pipeline import IMAGE_READERS
 from batchrun.planning import plan
 from tests.emulated_transport import EmulatedTransport
 from tests.pictures import GIF, JPEG, WEBP_LOSSY, png
@@ -106,7 +107,7 @@ def test_a_cost_cap_takes_an_image_for_its_tokens_and_not_its_bytes(tmp_path):
 
 
 def test_the_bytes_held_at_once_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "MOST_LIVE_BYTES", 2_000_000)
+    monkeypatch.setattr(places, "MOST_LIVE_BYTES", 2_000_000)
     seen = []
 
     class Weighing(EmulatedTransport):
@@ -131,7 +132,7 @@ def test_the_bytes_held_at_once_are_bounded(tmp_path, monkeypatch):
 
     assert ended.summary["by_status"] == {"ok": 60}
     # Each of the readers may have looked just before the bound was reached.
-    assert max(seen) <= 2_000_000 + pipeline.IMAGE_READERS * 410_000
+    assert max(seen) <= 2_000_000 + IMAGE_READERS * 410_000
 
 
 def test_other_image_columns_are_another_job(tmp_path):
