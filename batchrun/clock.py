@@ -25,7 +25,7 @@ def slept_s() -> float:
 class Clock:
     """The loop's time [s] and the machine's sleep, waits by them, and the calendar derived from both.
 
-    Everything that waits asks here, and anyio waits on the loop: under a loop whose time jumps, a day is seconds. The
+    What waits for minutes asks here, and anyio waits on the loop: under a loop whose time jumps, a day is seconds. The
     loop's time stands still while a laptop sleeps; Bedrock's minutes and days do not, so sleep counts as time. The
     calendar is read once: it goes on by what was counted since, whoever sets the machine's date meanwhile.
     """

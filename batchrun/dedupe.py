@@ -35,10 +35,10 @@ def shareable(outcome: Outcome) -> bool:
 class Sender(Protocol):
     """What takes one row to its outcome."""
 
-    async def first_attempt(self, trial: Trial) -> Outcome | None:
+    async def attempt(self, trial: Trial) -> Outcome | None:
         """Send a row; None means that it goes on with further attempts."""
 
-    async def further_attempts(self, trial: Trial) -> Outcome:
+    async def until_outcome(self, trial: Trial) -> Outcome:
         """Take a row to its outcome."""
 
 
@@ -67,7 +67,7 @@ class Dedupe:
     def __repr__(self) -> str:
         return f"Dedupe({len(self._leading)} rows lead, {self._saved.rows} rows saved)"
 
-    async def first_attempt(self, trial: Trial) -> Outcome | None:
+    async def attempt(self, trial: Trial) -> Outcome | None:
         """Send a row, or answer it from what is known; None means that it waits, or is to be tried again."""
         digest = digest_of(trial.request)
         if (known := self._known(digest)) is not None:
@@ -75,19 +75,19 @@ class Dedupe:
         if digest in self._flights:
             return None
         self._flights[digest] = _Flight()
-        return await self._lead(digest, trial, self._sender.first_attempt)
+        return await self._lead(digest, trial, self._sender.attempt)
 
-    async def further_attempts(self, trial: Trial) -> Outcome:
+    async def until_outcome(self, trial: Trial) -> Outcome:
         """Take a row to its outcome: one that led before, or one that waits for the row that asks the same."""
         digest = self._leading.get(trial.request.row)
         if digest is None:
             digest = digest_of(trial.request)
             if (known := await self._wait(digest)) is not None:
                 return self._shared(known, trial)
-            outcome = await self._lead(digest, trial, self._sender.first_attempt)
+            outcome = await self._lead(digest, trial, self._sender.attempt)
             if outcome is not None:
                 return outcome
-        ended = await self._lead(digest, trial, self._sender.further_attempts)
+        ended = await self._lead(digest, trial, self._sender.until_outcome)
         assert ended is not None, "further attempts end with an outcome"
         return ended
 

@@ -63,7 +63,7 @@ class Dispatch:
         self._chance = chance
         self._renewals = {access: Renewal(transport) for access, transport in transports.items()}
 
-    async def first_attempt(self, trial: Trial) -> Outcome | None:
+    async def attempt(self, trial: Trial) -> Outcome | None:
         """Send a row; None means that it failed and should be tried again after a back-off.
 
         Raises GateClosedError if admission ends before the row was sent.
@@ -91,18 +91,18 @@ class Dispatch:
                 unsendable = following is Next.UNSENDABLE
                 return self._outcomes.failed(trial, admission.lane, answer, largest_hold, unsendable=unsendable)
 
-    async def further_attempts(self, trial: Trial) -> Outcome:
+    async def until_outcome(self, trial: Trial) -> Outcome:
         """Take a row that failed once to its outcome, with a back-off before every attempt."""
         bare = True
 
-        async def attempt() -> Outcome | None:
+        async def again() -> Outcome | None:
             nonlocal bare
             if bare:  # the first attempt was made before tenacity was asked; this stands for it
                 bare = False
                 return None
-            return await self.first_attempt(trial)
+            return await self.attempt(trial)
 
-        outcome: Outcome = await retrying(self._sleep, self._chance)(attempt)  # it goes on until there is one
+        outcome: Outcome = await retrying(self._sleep, self._chance)(again)  # it goes on until there is one
         return outcome
 
     async def _sleep(self, delay_s: float) -> None:

@@ -128,7 +128,7 @@ class Pipeline:
             if request is None:
                 self._places.leave()
             else:
-                await self._first_attempt(request)
+                await self._attempt(request)
 
     async def _request(self, row: InputRow) -> Request | None:
         renderer = self._at.renderer
@@ -148,27 +148,27 @@ class Pipeline:
             self._record(unrendered(row.row, str(error), self._at.clock, self._at.output.spent(row.row)))
             return None
 
-    async def _first_attempt(self, request: Request) -> None:
+    async def _attempt(self, request: Request) -> None:
         self._places.hold(request.size_bytes)
         trial = Trial(request, self._at.output.spent(request.row))
         goes_on = False
         try:
-            outcome = await self._at.dispatch.first_attempt(trial)
+            outcome = await self._at.dispatch.attempt(trial)
             if outcome is not None:
                 self._answered(trial, outcome)
                 await self._at.syncing.settled()
             elif self._rows is not None:
                 goes_on = True
-                self._rows.start_soon(self._further_attempts, trial, request.size_bytes)
+                self._rows.start_soon(self._until_outcome, trial, request.size_bytes)
         except GateClosedError:
             pass  # the row was not sent; the next start takes it
         finally:
             if not goes_on:
                 self._places.leave(request.size_bytes)
 
-    async def _further_attempts(self, trial: Trial, live_bytes: int) -> None:
+    async def _until_outcome(self, trial: Trial, live_bytes: int) -> None:
         try:
-            self._answered(trial, await self._at.dispatch.further_attempts(trial))
+            self._answered(trial, await self._at.dispatch.until_outcome(trial))
             await self._at.syncing.settled()
         except GateClosedError:
             pass

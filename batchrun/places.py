@@ -6,7 +6,7 @@ import anyio
 
 from batchrun.lanes.gate import Gate
 
-LIVE_PER_CALL = 4  # live rows for every call that may be in flight; the design's number
+LIVE_PER_CALL = 4  # live rows for every call that may be in flight: enough to back off and to refill with; a choice
 MOST_LIVE_BYTES = 64_000_000  # of request bodies held at once
 
 

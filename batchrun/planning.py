@@ -1,4 +1,7 @@
-"""plan: what a job would send, where, at what cost and in what time; all that it asks of AWS is to count tokens."""
+"""plan: what a job would send, where, at what cost and in what time.
+
+It asks AWS for quotas and profiles and has it count the tokens of a sample; none of that costs anything.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,8 +37,9 @@ def plan(
 ) -> dict[str, Any]:
     """Return what `batchrun plan --json` prints: estimates of tokens, dollars and time, and what they rest on.
 
-    With `count`, Bedrock counts the input of a sample, which is free; otherwise nobody is called. `probe` sends so many
-    rows first, spread over the input, whose answers are kept as results; `screen` shows their progress.
+    With `count`, a sample of the rows goes to Bedrock to have its tokens counted, which is free; otherwise no row does.
+    `probe` sends so many rows first, spread over the input, whose answers are kept as results; `screen` shows their
+    progress.
     Raises JobError or InputError as a run would, with `probe` all that a run raises.
     """
     probed = run(job, RunOptions(overrides, probe=probe, screen=screen)) if probe else None

@@ -16,7 +16,7 @@ STATUS_OF = {
     "malformed_model_output": Status.INVALID,
     "malformed_tool_use": Status.INVALID,
 }
-MORE_FOR_A_MISFIT = 2  # calls for an answer that does not fit, each paid: the bound
+MORE_FOR_A_MISFIT = 2  # calls for an answer that does not fit, each paid; a choice
 MISFIT = "InvalidAnswer"
 
 

@@ -17,6 +17,7 @@ from batchrun.caching import check_fixed, checkpoints_of
 from batchrun.errors import InputError, JobError
 from batchrun.identity import identity_of
 from batchrun.jobspec import JobSpec, load_job
+from batchrun.jobspec.emulator import check_emulator
 from batchrun.jobspec.generation import AUTO
 from batchrun.lanes.lane import Lane, Refusal, Routing, legal_lanes
 from batchrun.lanes.max_tokens import FIRST
@@ -150,7 +151,7 @@ def make_ready(
     )
     legal_lanes(card, routing)
     if spec.emulator is not None:
-        _check_emulator(spec, card)
+        check_emulator(spec.emulator, card)
     found = discover(spec, card) if discover is not None else None
     lanes, refused = legal_lanes(card, routing, found)
     quotas, warnings = quotas_of(spec, card, lanes, found or Found())
@@ -188,14 +189,6 @@ def _first_max_tokens(spec: JobSpec) -> int:
     if generation.max_tokens != AUTO:
         return generation.longest
     return min(FIRST + (generation.thinking_budget_tokens or 0), generation.longest)
-
-
-def _check_emulator(spec: JobSpec, card: Card) -> None:
-    try:
-        if spec.emulator is not None:
-            spec.emulator.check_pools(card)
-    except ValueError as error:
-        raise JobError(str(error)) from error
 
 
 def _prices(spec: JobSpec, card: Card) -> dict[str, Prices]:

@@ -2,7 +2,7 @@
 
 from batchrun.records import Outcome, Status
 
-ALIKE = 100  # first rows that all fail alike; the design's number
+ALIKE = 100  # first rows that all fail alike; a choice
 PATIENCE_S = 900.0  # without any row ending, while lanes are open
 LOOK_EVERY_S = PATIENCE_S / 10
 
@@ -19,7 +19,7 @@ class MaxFailed:
 
     @property
     def tolerates_none(self) -> bool:
-        """Tell whether not one row may fail."""
+        """Tell whether not one row may end not ok."""
         return self.setting == 0
 
 
@@ -27,7 +27,7 @@ class RunAway:
     """Watches the ends of rows; pure but for the time it is told."""
 
     def __init__(self, max_failed: MaxFailed, rows: int, now_s: float, *, any_ok: bool = False) -> None:
-        """Take how many of `rows` rows may fail, the time, and whether an earlier start brought an answer."""
+        """Take how many of `rows` rows may end not ok, the time, and whether an earlier start brought an answer."""
         self._max_failed = max_failed
         self._rows = rows
         self._last_end_s = now_s

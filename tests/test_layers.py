@@ -1,4 +1,4 @@
-"""The layout holds: imports go downwards only, the emulator keeps to itself, and each outside library has one home."""
+"""The layout holds: imports go downwards only, the emulator keeps to itself, and outside libraries stay at home."""
 
 import ast
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ LAYERS = [
     {"planning"},
     {"cli"},
 ]
-# One outside library, one home, a module or a package; the emulator is a house beside, with a web server of its own.
+# Where an outside library may be imported, modules or packages; the emulator beside has a web server of its own.
 HOMES = {
     "tenacity": {"lanes.retry"},
     "tqdm": {"screen.progress"},

@@ -394,7 +394,7 @@ def test_a_plan_that_is_not_to_count_calls_nobody(tmp_path):
 def test_the_page_of_a_plan_says_its_numbers(tmp_path):
     page = plan_text(planned(tmp_path))
 
-    assert "rehearsal: 100 rows from 1 file; nothing is sent by a plan" in page
+    assert "rehearsal: 100 rows from 1 file; a plan spends nothing" in page
     assert "100,800 in together, at most 20,000 out" in page
     assert "geo: 0.1109 for the input, at most 0.2209 with every answer at max_tokens (prices of 2026-11-01)" in page
     assert "time     1.7 minutes to 3.4 minutes at the quotas, bound by tokens_per_minute" in page

@@ -12,7 +12,7 @@ from aiobotocore.config import AioConfig
 from botocore import exceptions as sdk_errors
 
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session, stand_in_keys
-from batchrun.bedrock.faults import Action, classify
+from batchrun.bedrock.faults import THROTTLES, Action, classify
 from batchrun.errors import AccessError
 from batchrun.redaction import without_credentials
 
@@ -23,7 +23,7 @@ AT_ONCE = 4  # calls: the account's other users of CountTokens matter more than 
 PATIENCE_S = 5.0  # to find credentials, and again to count; what is counted by then is a sample too
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 2.0  # after a throttle
 HOPELESS = 3  # refusals before the first count: it is not the rows
-_WAITING = {Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK, Action.COOL}
+_WAITING = THROTTLES | {Action.COOL}
 _MOST_CHARACTERS = 200
 
 

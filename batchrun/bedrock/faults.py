@@ -1,7 +1,7 @@
 """The fault table: what each error of Bedrock means for the row, its lane, its pool and the run.
 
 The rule: the first row of TABLE that fits the error's code, HTTP status and message decides; where a gateway sends no
-code, the status alone does. A fault never says what to do twice: `Action` is read in one place, lanes/admission.py.
+code, the status alone does. What is done about an `Action` is decided in one place, lanes/admission.py.
 """
 
 import re
@@ -26,6 +26,8 @@ class Action(StrEnum):
     RUN = "run"  # nothing in this account works: stop the run
 
 
+# Refused by a quota: the pool's affair, and no fault of the row.
+THROTTLES = frozenset({Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK})
 FEW_ATTEMPTS = 3  # a model time-out or model error is likely the row's own doing; a guess
 
 

@@ -1,4 +1,4 @@
-"""The seam between a run and whatever carries its calls: the SDK, a fake on a virtual clock, later plain HTTP."""
+"""The seam between a run and whatever carries its calls: the SDK, plain HTTP, or a fake on a virtual clock."""
 
 from typing import Protocol
 

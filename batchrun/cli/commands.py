@@ -10,9 +10,13 @@ from batchrun.cli.saying import say
 from batchrun.cli.sending import retry, run, sink
 
 EXIT_CODES = """
-Exit codes: 0 finished; 1 finished, but more rows failed than limits.max_failed; 2 the job file or the input is wrong,
-nothing was sent; 3 stopped early, run again to go on; 4 credentials, access, storage or a sink; 5 another run holds the
-output.
+Exit codes: 0 finished; 1 finished, but more rows are not ok than limits.max_failed; 2 the job file or the input is
+wrong, nothing was sent; 3 stopped early, run again to go on; 4 credentials, access, storage or a sink; 5 another run
+holds the output.
+"""
+SINK_CODES = """
+Exit codes: 0 the sinks have every part; 2 the job file is wrong, or no run has written the output; 4 a sink failed; 5 a
+run holds the output.
 """
 DOCTOR_CODES = """
 Exit codes: 0 the lanes answer; 1 some do, and some never will as things are; 2 the job file is wrong; 3 none answers
@@ -33,7 +37,7 @@ app.command()(plan)
 app.command()(status)
 app.command()(verify)
 app.command(epilog=DOCTOR_CODES)(doctor)
-app.command()(sink)
+app.command(epilog=SINK_CODES)(sink)
 app.command()(report)
 app.command()(lanes)
 app.command()(emulate)

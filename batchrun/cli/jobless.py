@@ -37,12 +37,14 @@ def emulate(
 ) -> None:
     """Run a local Bedrock on loopback until it is interrupted. GET /stats tells what it saw."""
     with errors(as_json=False):
+        from batchrun.bedrock.card import load_card
         from batchrun.emulator.server import EmulatorError, run_forever
-        from batchrun.jobspec.emulator import emulator_spec
+        from batchrun.jobspec.emulator import check_emulator, emulator_spec
 
         given: dict[str, Any] = {"window": window, "burst_s": burst_s, "tpm": tpm, "rpm": rpm, "rtt_ms": rtt_ms}
         given |= {"latency_s": latency_s, "seed": seed}
         spec = emulator_spec(config, {key: value for key, value in given.items() if value is not None}, fault or [])
+        check_emulator(spec, load_card())
         try:
             run_forever(spec, port=port, on_ready=lambda url: say(f"emulating Bedrock on {url}"))
         except EmulatorError as error:

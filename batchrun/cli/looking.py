@@ -25,7 +25,10 @@ def plan(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress of a probe.")] = False,
 ) -> None:
-    """Show what a job would send, where, its cost and time. Sends nothing, unless --probe is given."""
+    """Show what a job would send, where, its cost and time. Spends nothing, unless --probe is given.
+
+    A sample of the rows goes to Bedrock to have its tokens counted, unless --no-count is given.
+    """
     with errors(as_json):
         from batchrun.planning import plan as plan_job
         from batchrun.screen.plan import plan_text

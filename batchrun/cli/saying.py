@@ -14,20 +14,21 @@ from batchrun.errors import BatchrunError, RunStopped
 
 
 @contextmanager
-def errors(as_json: bool) -> Iterator[None]:
-    """Turn what ends a command into a message and its exit code."""
+def errors(as_json: bool, *, run: bool = False) -> Iterator[None]:
+    """Turn what ends a command into a message and its exit code; `run` tells that it is one that sends rows."""
     try:
         yield
     except BatchrunError as error:
-        _fail(error, as_json)
+        _fail(error, as_json, run=run)
     except KeyboardInterrupt:
-        leave(RunStopped("interrupted before a call was sent"))
+        leave(RunStopped("interrupted"))
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - a bug of ours: say so, never with the exit code of a finished run
         # Where and what, but not the error's own words: they may quote a row, and logs are kept.
         say("".join(traceback.format_tb(error.__traceback__)).rstrip(), "stderr")
-        _fail(RunStopped(f"internal error: {type(error).__name__}; the output can be gone on with"), as_json)
+        way_on = "; the output can be gone on with" if run else ""
+        _fail(RunStopped(f"internal error: {type(error).__name__}{way_on}"), as_json, run=run)
 
 
 def tell(told: Any, text_of: Callable[[Any], str], *, as_json: bool) -> None:
@@ -54,10 +55,11 @@ def leave(error: BatchrunError) -> NoReturn:
     os._exit(error.exit_code)
 
 
-def _fail(error: BatchrunError, as_json: bool) -> NoReturn:
+def _fail(error: BatchrunError, as_json: bool, *, run: bool) -> NoReturn:
     if as_json:
         from batchrun.screen.summary import empty_summary
 
-        say(json.dumps(empty_summary(error.exit_code, str(error))))
+        ended = {"exit_code": error.exit_code, "reason": str(error)}
+        say(json.dumps({**empty_summary(), **ended} if run else ended))
     say(f"batchrun: {error}", "stderr")
     sys.exit(error.exit_code)

@@ -28,7 +28,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run a job, or go on with it where it stopped."""
-    with errors(as_json):
+    with errors(as_json, run=True):
         from batchrun.api import RunOptions
 
         options = RunOptions(overrides(sets, limit), fresh, None if quiet else sys.stderr, accept_input_changes=accept)
@@ -46,7 +46,7 @@ def retry(
     quiet: Quiet = False,
 ) -> None:
     """Send rows of a finished run again that are not ok. The parts that they are in are replaced."""
-    with errors(as_json):
+    with errors(as_json, run=True):
         from batchrun.api import RunOptions
 
         options = RunOptions(overrides(sets), screen=None if quiet else sys.stderr, again=_statuses(status))
@@ -55,7 +55,7 @@ def retry(
 
 
 def sink(job: Job, sets: Set = None, as_json: Json = False) -> None:
-    """Deliver to the job's sinks the parts that they lack. Exit 0 all in step, 4 a sink failed."""
+    """Deliver to the job's sinks the parts that they lack."""
     with errors(as_json):
         from batchrun.deliver import deliver, deliveries_text
 

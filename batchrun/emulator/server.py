@@ -143,17 +143,12 @@ async def serve(
 
 
 def run_forever(
-    spec: EmulatorSpec,
-    *,
-    host: str = HOST,
-    port: int = 0,
-    card: Card | None = None,
-    on_ready: Callable[[str], None] | None = None,
+    spec: EmulatorSpec, *, port: int = 0, on_ready: Callable[[str], None] | None = None
 ) -> Mapping[str, Any]:
     """Run an emulator until SIGINT or SIGTERM and return its last stats; `on_ready` gets the URL once it listens."""
 
     async def run() -> Mapping[str, Any]:
-        async with serve(spec, host=host, port=port, card=card) as emulator:
+        async with serve(spec, port=port) as emulator:
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 if on_ready is not None:
                     on_ready(emulator.url)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from batchrun.bedrock.card import Card
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.errors import JobError
 from batchrun.jobspec.keys import keys_of
@@ -33,6 +34,14 @@ def emulator_spec(config: Path | None, options: Mapping[str, Any], faults: Seque
         source = str(config or "emulate")
         problems = problems_of(error, {"emulator": table}, list(keys_of(_File)))
         raise JobError("\n".join(problem.line(source) for problem in problems)) from error
+
+
+def check_emulator(spec: EmulatorSpec, card: Card) -> None:
+    """Raise JobError if an emulator's pools, tenants, outages or profiles are not on the card."""
+    try:
+        spec.check_pools(card)
+    except ValueError as error:
+        raise JobError(str(error)) from error
 
 
 def _table(config: Path) -> dict[str, Any]:

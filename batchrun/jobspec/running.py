@@ -177,7 +177,7 @@ class Limits(Table):
     deadline: LastingDuration | None = Field(default=None, description='longest run, such as "2h" [s once read]')
     drain: Duration = Field(default=20.0, description="time for calls in flight to end after a signal [s once read]")
     max_failed: Annotated[int | float, PlainValidator(a_share_or_rows)] = Field(
-        default=0, description="rows that may fail: 5 is five rows, 0.05 is five in a hundred"
+        default=0, description="rows that may end not ok: 5 is five rows, 0.05 is five in a hundred"
     )
     rows: Count | None = Field(default=None, description="rows to send in this run, as --limit; unset: all")
 

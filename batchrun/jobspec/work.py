@@ -29,7 +29,7 @@ RESULT_COLUMNS = (
     *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd"),
     *("endpoint", "inference_id", "source_region", "service_tier", "attempts", "latency_s"),
     *("request_id", "error_code", "error_message", "finished_at"),
-)  # what every result has of its own: the contract, output folder
+)  # what every result has of its own, as in storage/schema.py
 MOST_ROWS_PER_PART = 1_000_000  # a guess: a part is held up by its slowest row, and a million of them is no part
 
 

@@ -1,6 +1,6 @@
 """Admission and settlement: what a call takes from lane, pool and budgets, and what its end gives back or closes.
 
-The one place that reads a fault's action.
+The one place that decides what is done about a fault's action.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from math import inf
 from typing import NamedTuple
 
 from batchrun.bedrock.card import Prices
-from batchrun.bedrock.faults import FEW_ATTEMPTS, Action, Fault
+from batchrun.bedrock.faults import FEW_ATTEMPTS, THROTTLES, Action, Fault
 from batchrun.lanes.breaker import Breaker
 from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars, saved_dollars, worst_dollars
 from batchrun.lanes.flight import InFlightLimit
@@ -195,7 +195,7 @@ class Admissions:
         trial.fault = fault
         pool = admission.pool
         breaker = self._leave(admission, admission.worst_usd if fault.maybe_billed else 0.0)
-        if fault.action in _POOL_ACTIONS:
+        if fault.action in THROTTLES:
             return self._throttled(pool, admission.reservation, trial, fault, now_s)
         if fault.maybe_billed:
             pool.keep(admission.reservation, now_s)
@@ -282,6 +282,3 @@ def _bound(wait: Wait) -> Bound:
     if wait.for_cache:
         return Bound.CACHE
     return Bound.QUOTA if wait.for_quota else Bound.LANES
-
-
-_POOL_ACTIONS = frozenset({Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK})

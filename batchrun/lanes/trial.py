@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from batchrun.lanes.max_tokens import Call
 
 BUSY_THROTTLES = 5  # refusals by busy pools, before a row larger than all that was admitted asks for a rested one
-RESTED_THROTTLES = 5  # refusals by rested pools, before a row is taken never to fit; the design's number
+RESTED_THROTTLES = 5  # refusals by rested pools, before a row is taken never to fit; a choice
 HOPELESS_THROTTLES = 20  # the same for a row that looks no larger than what was admitted: estimates err. A guess.
 REST_APART_S = 60.0  # between two of them: somebody else's full minute explains one refusal, and not five
 

@@ -20,7 +20,7 @@ def _files(planned: Mapping[str, Any]) -> str:
 def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     tokens = planned["tokens"]
     longest = "max_tokens_ceiling" if planned["max_tokens"]["set"] == "auto" else "max_tokens"
-    sent = "nothing is sent by a plan" if "probe" not in planned else in_one_line(planned["reason"])
+    sent = "a plan spends nothing" if "probe" not in planned else in_one_line(planned["reason"])
     yield f"{planned['job']}: {planned['rows']:,} rows from {_files(planned)}; {sent}"
     yield ""
     yield f"tokens   about {tokens['input_per_row']:,.0f} in a row ({_sampled(tokens)}),"

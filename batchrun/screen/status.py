@@ -4,20 +4,24 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from batchrun.errors import InputError
+from batchrun.errors import InputError, StorageError
 from batchrun.storage.store import STATUS, SUCCESS, Store
 
 
 def read_status(store: Store) -> dict[str, Any]:
     """Return the last state that a run wrote; `state` is running, killed, stopped or finished.
 
-    Raises InputError if no run ever wrote here.
+    Raises InputError if no run ever wrote here, or what it wrote is damaged, StorageError if it cannot be read.
     """
     try:
         told: dict[str, Any] = json.loads(store.read(STATUS))
         status_text(told)  # half a file, or one of another's making, is told here and not while it is shown
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except FileNotFoundError as error:
         raise InputError(f"output.path {store.name}: no run has written here yet; start one: batchrun run") from error
+    except OSError as error:
+        raise StorageError(f"{store.name}: {STATUS} cannot be read: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{store.name}: {STATUS} is damaged; the next batchrun run writes it anew") from error
     if told["state"] == "running" and not store.is_held():
         told["state"] = "killed"
     told["success"] = store.exists(SUCCESS)

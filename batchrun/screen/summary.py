@@ -148,11 +148,11 @@ def _sums(output: Output) -> dict[str, Any]:
     }
 
 
-def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
-    """Return the summary of a run that could not start, in the shape of one that did."""
+def empty_summary() -> dict[str, Any]:
+    """Return the summary of a run that could not start, in the shape of one that did; how it ended is left open."""
     return {
-        "exit_code": exit_code,
-        "reason": reason,
+        "exit_code": None,
+        "reason": "",
         "rows": 0,
         "by_status": {},
         "usd": 0.0,
@@ -164,10 +164,13 @@ def empty_summary(exit_code: int, reason: str) -> dict[str, Any]:
         "examples": [],
         "bounded_by": "",
         "max_tokens": None,
+        "misfits": {"rows": 0, "usd": 0.0},
         "cache": None,
         "estimates": InputErrors().record(),
         "dedupe": None,
         "forecast": None,
         "plan": None,
         "resumed": 0,
+        "emulated": None,
+        "notes": [],
     }

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchrun.bedrock.faults import Action, Fault
+from batchrun.bedrock.faults import THROTTLES, Fault
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.lengths import Lengths
 from batchrun.records import Outcome, Status, Usage
@@ -95,7 +95,7 @@ class Tally:
         known = fault.code in self.faults or len(self.faults) < MOST_CODES
         self.faults[fault.code if known else OTHER] += 1
         self.last_fault = fault
-        if fault.action in {Action.TOKENS, Action.REQUESTS, Action.DAY, Action.PARK}:
+        if fault.action in THROTTLES:
             one.throttled += 1
             self.throttled += 1
         else:

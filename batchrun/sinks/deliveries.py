@@ -111,7 +111,7 @@ class Deliveries:
         raise TimeoutError(sink.error)
 
     def _patient_until_s(self) -> float:
-        return self._clock.now_s() + PATIENCE_S if self._no_more.is_set() else math.inf
+        return anyio.current_time() + PATIENCE_S if self._no_more.is_set() else math.inf
 
     async def _wait(self, wait_s: float, *, ending: bool) -> None:
         """Wait; while parts may still come, the word that no more will come ends it."""

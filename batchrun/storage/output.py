@@ -17,7 +17,7 @@ from batchrun.storage.ranges import Range, Ranges, spans
 from batchrun.storage.replay import Replay, read_log
 from batchrun.storage.sums import Sums
 
-MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; the design's number
+MOST_OPEN_RANGES = 64  # bounds open files and the logs to replay; a choice
 
 
 @dataclass(frozen=True, slots=True)

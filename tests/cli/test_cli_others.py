@@ -102,6 +102,25 @@ def test_a_config_without_the_table_is_told(tmp_path: Path) -> None:
     assert "has no [emulator] table" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('[emulator.pools."us-west-9/geo"]\ntpm = 5\n', "emulator.pools: no pool 'us-west-9/geo'"),
+        (
+            '[[emulator.outages]]\nregion = "nowhere"\nfrom_s = 0\nto_s = 9\n',
+            "emulator.outages: no source Region 'nowhere'",
+        ),
+    ],
+)
+def test_what_the_card_does_not_have_is_named_before_anything_starts(tmp_path: Path, table: str, message: str) -> None:
+    config = tmp_path / "emulator.toml"
+    config.write_text(table)
+    result = invoke("emulate", "--config", str(config))
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"batchrun: {message}")
+
+
 def test_a_port_in_use_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -7,7 +7,7 @@ def test_a_plan_is_text_on_stdout_and_nothing_on_stderr(desk: Desk) -> None:
     result = desk.on_job("plan")
 
     assert result.exit_code == 0
-    assert result.stdout.startswith("desk: 5 rows from 1 file; nothing is sent by a plan")
+    assert result.stdout.startswith("desk: 5 rows from 1 file; a plan spends nothing")
     assert "us from us-east-1" in result.stdout
     assert result.stderr == ""
 

@@ -73,6 +73,13 @@ def test_json_is_one_object_with_the_keys_of_the_contract_however_a_run_ends(end
     assert summary["tokens"].keys() == {"input", "output", "cache_read", "cache_write"}
 
 
+@pytest.mark.parametrize("exit_code", [2, 3, 4, 5])
+def test_json_has_the_keys_of_a_finished_run_where_one_could_not_start(endings: Endings, exit_code: int) -> None:
+    stopped = told(endings.end(exit_code, "--json", "--set", "output.path=stopped"))
+
+    assert stopped.keys() == told(endings.end(0, "--json")).keys()
+
+
 @pytest.mark.parametrize("exit_code", REASONS)
 def test_the_reason_tells_what_ended_a_run(endings: Endings, exit_code: int) -> None:
     assert REASONS[exit_code] in told(endings.end(exit_code, "--json"))["reason"]

@@ -21,6 +21,16 @@ def test_an_output_that_was_never_run_has_no_status(desk: Desk) -> None:
     assert "no run has written here yet" in result.stderr
 
 
+def test_a_damaged_status_is_no_output_that_was_never_run(desk: Desk) -> None:
+    desk.on_job("run", "--quiet")
+    desk.folder.status.write_bytes(desk.folder.status.read_bytes()[:40])
+    result = desk.on_job("status", "--json")
+
+    assert result.exit_code == 2
+    assert "status.json is damaged; the next batchrun run writes it anew" in result.stderr
+    assert told(result) == {"exit_code": 2, "reason": result.stderr.removeprefix("batchrun: ").strip()}
+
+
 def test_a_finished_run_is_told_with_its_rows(desk: Desk) -> None:
     desk.on_job("run", "--quiet")
     result = desk.on_job("status")

@@ -125,7 +125,9 @@ def test_text_that_is_no_utf_8_in_a_parquet_file_is_an_error_of_its_row(tmp_path
 def test_control_characters_of_an_answer_are_data_and_not_for_the_terminal() -> None:
     tally = Tally(0.0)
     tally.recorded(Outcome(7, Status.FAILED, error_code=EVIL, error_message=f"{EVIL}\n  note        all is well"))
-    told = empty_summary(1, f"stopped {EVIL}") | {
+    told = empty_summary() | {
+        "exit_code": 1,
+        "reason": f"stopped {EVIL}",
         "examples": [
             {
                 "status": one.status,

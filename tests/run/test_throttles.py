@@ -70,7 +70,7 @@ async def one_row(fault: Fault, times: int) -> tuple[Outcome, list[tuple[int, in
     trial = Trial(request(0))
     async with anyio.create_task_group() as beside:
         beside.start_soon(gate.keep_time)
-        outcome = await dispatch.first_attempt(trial) or await dispatch.further_attempts(trial)
+        outcome = await dispatch.attempt(trial) or await dispatch.until_outcome(trial)
         beside.cancel_scope.cancel()
     return outcome, transport.seen
 
