@@ -117,4 +117,4 @@ torture: install-dev ## kill runs 1,000 times with SIGKILL and hold what is left
 	$(BIN)/python -m tests.torture --kills 1000
 
 clean: ## remove what builds and runs left here, but no results
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache

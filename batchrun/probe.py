@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+from batchrun.backlog import Span
 from batchrun.bedrock.card import Prices
 from batchrun.estimates import Estimates, Row
 from batchrun.lanes.budget import dollars, price_order
@@ -20,8 +21,6 @@ from batchrun.storage.output import MOST_OPEN_RANGES, Output
 STRETCHES = 50  # each opens a range at most, and is read on its own
 LEAST_STRETCHES = 5  # for an interval: fewer say nothing of how they vary
 GOAL = 0.05  # of the bill: how close a probe should come
-
-Span = tuple[int, int]
 
 
 def probe_spans(output: Output, stop_row: int, rows: int) -> list[Span]:

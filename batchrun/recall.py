@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
+from batchrun.backlog import Span
 from batchrun.bedrock.body import digest_of
 from batchrun.cells import rows_of
 from batchrun.dedupe import shareable
@@ -19,7 +20,6 @@ from batchrun.storage.output import Output
 from batchrun.storage.ranges import Range
 from batchrun.storage.source import Source
 
-Span = tuple[int, int]
 TELL_EVERY_S = 30.0  # as often as progress in a log
 
 

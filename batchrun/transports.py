@@ -18,7 +18,7 @@ from batchrun.errors import AccessError
 from batchrun.jobspec.endpoint import EMULATOR
 from batchrun.readyjob import ReadyJob
 
-MOST_FILES = 16_384  # far more than MOST calls in flight over all Regions; some systems allow a million
+MOST_FILES = 16_384  # far more than calls may be in flight over all Regions; some systems allow a million
 OTHER_FILES = 200  # file descriptors left to logs, input, imports and the loop
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
-VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
+from batchrun.bedrock.authorization import BEARER_KEY
+
 PREFIX = "bedrock-api-key-"  # aws-bedrock-token-generator, 2026-11; a long-term key begins otherwise
 REGION = re.compile(r"[^/]+/[0-9]{8}/(?P<region>[a-z0-9-]+)/bedrock/aws4_request")
 
@@ -42,10 +43,10 @@ def short_term_key(key: str) -> ShortTermKey | None:
 
 def key_in_use() -> str | None:
     """Say which Bedrock API key the environment has, without telling it; None if it has none."""
-    key = os.environ.get(VARIABLE)
+    key = os.environ.get(BEARER_KEY)
     if not key:
         return None
     if (short := short_term_key(key)) is None:
-        return f"a Bedrock API key ({VARIABLE})"
+        return f"a Bedrock API key ({BEARER_KEY})"
     end = f", ends by {short.ends_at:%Y-%m-%d %H:%M} UTC" if short.ends_at is not None else ""
-    return f"a short-term Bedrock API key of {short.region}{end} ({VARIABLE})"
+    return f"a short-term Bedrock API key of {short.region}{end} ({BEARER_KEY})"

@@ -21,9 +21,9 @@ def cache_folder() -> Path:
 class Cache:
     """Facts of earlier starts; a file that cannot be read or written is as good as none."""
 
-    def __init__(self, whose: str, folder: Path | None = None) -> None:
+    def __init__(self, whose: str) -> None:
         """`whose` tells accounts apart; it is kept as a digest only."""
-        self._folder = folder or cache_folder()
+        self._folder = cache_folder()
         self._whose = whose
 
     def __repr__(self) -> str:

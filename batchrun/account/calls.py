@@ -16,6 +16,7 @@ from botocore import xform_name
 
 from batchrun.account.facts import KEY_ONLY, NO_ANSWER, NO_CREDENTIALS, Unread
 from batchrun.account.tls import sharing_one_context
+from batchrun.bedrock.authorization import BEARER_KEY
 from batchrun.bedrock.credentials import Access, CredentialsError, new_session
 from batchrun.errors import BatchrunError
 
@@ -54,7 +55,7 @@ class Calls:
         """
         access = self._access
         session = await self._signing()
-        key = access.role_arn or (None if access.keys_only else os.environ.get("AWS_BEARER_TOKEN_BEDROCK"))
+        key = access.role_arn or (None if access.keys_only else os.environ.get(BEARER_KEY))
         if key is None and not self._stand_in():
             found: Any = await session.get_credentials()  # type: ignore[misc]  # the stubs take it for a plain call
             key = (await found.get_frozen_credentials()).access_key if found is not None else None
@@ -81,7 +82,7 @@ class Calls:
                 return {}
             why = (code, message)
         except sdk_errors.NoCredentialsError:
-            if os.environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+            if os.environ.get(BEARER_KEY):
                 why = (KEY_ONLY, "a Bedrock API key does not open it; it takes AWS credentials")
             else:
                 why = (NO_CREDENTIALS, "no AWS credentials")
@@ -121,7 +122,7 @@ class Calls:
         access = self._access
         if access.endpoint_url is None or access.profile or access.role_arn:
             return {}
-        if any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK")):
+        if any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", BEARER_KEY)):
             return {}
         return {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
 

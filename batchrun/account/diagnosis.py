@@ -70,7 +70,7 @@ SIGNS = (
         "see Service Quotas, Amazon Bedrock, in {lane.source_region}",
     ),
     Sign(
-        "API key is (?:not )?valid|API key is valid|Bearer Token|api key",
+        "API key is (?:not )?valid|Bearer Token|api key",
         "the Bedrock API key is refused: it has ended, or is a short-term key of another Region",
         "make a new one in {lane.source_region}, or use AWS credentials",
     ),

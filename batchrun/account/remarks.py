@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 
-from batchrun.account.bearer import VARIABLE, short_term_key
+from batchrun.account.bearer import short_term_key
 from batchrun.account.facts import CREDENTIALS, KEY_ONLY, Found, Unread
+from batchrun.bedrock.authorization import BEARER_KEY
 from batchrun.bedrock.card import ANYWHERE, Card
 from batchrun.lanes.lane import UNKNOWN, Lane
 from batchrun.redaction import without_credentials
@@ -98,17 +99,17 @@ def _own_lanes(lanes: Sequence[Lane]) -> Iterator[str]:
 
 
 def _key(lanes: Sequence[Lane], now: datetime) -> Iterator[str]:
-    key = short_term_key(os.environ.get(VARIABLE, ""))
+    key = short_term_key(os.environ.get(BEARER_KEY, ""))
     if key is None:
         return
     others = sorted({lane.source_region for lane in lanes} - {key.region})
     if others:
         yield (
-            f"{VARIABLE} is a short-term key of {key.region} and works in that Region only: lanes of {_some(others)} "
+            f"{BEARER_KEY} is a short-term key of {key.region} and works in that Region only: lanes of {_some(others)} "
             "will be closed; use AWS credentials or a long-term key, or set routing.source_regions"
         )
     if key.ends_at is not None and key.ends_at <= now:
-        yield f"{VARIABLE} is a short-term key that ended at {key.ends_at:%Y-%m-%d %H:%M} UTC: make a new one"
+        yield f"{BEARER_KEY} is a short-term key that ended at {key.ends_at:%Y-%m-%d %H:%M} UTC: make a new one"
 
 
 def _day(written: str | None) -> date | None:

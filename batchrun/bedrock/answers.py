@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchrun.bedrock.body import ANSWER_TOOL
 from batchrun.records import Completion, Usage
+from batchrun.structured.definition import ANSWER_TOOL
 
 MOST_TOKENS = 1 << 31  # of one call; far above any context, far below what a result's int64 holds
 INTERVENED = "guardrail_intervened"  # Converse's word for it; InvokeModel says so in a field of its own

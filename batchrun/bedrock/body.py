@@ -9,12 +9,12 @@ from typing import Any
 from batchrun.bedrock.blocks import converse_block
 from batchrun.bedrock.checkpoints import CONVERSE_POINT, NO_CHECKPOINTS, Checkpoints, marked
 from batchrun.records import Prompt, Request
+from batchrun.structured.definition import ANSWER_TOOL
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one a row
 ANTHROPIC_VERSION = "bedrock-2023-05-31"  # the only value InvokeModel takes; Bedrock user guide, 2026-11
 _VERSION_FIRST = b'{"anthropic_version":"%b",' % ANTHROPIC_VERSION.encode()
 _BEFORE_MAX_TOKENS = _VERSION_FIRST + b'"max_tokens":'
-ANSWER_TOOL = "give_answer"  # the forced tool whose input is the answer, where a schema cannot be asked for as such
 _ANSWER_TOOL_SAYS = "Give the answer."
 
 

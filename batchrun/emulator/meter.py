@@ -53,11 +53,11 @@ def make_meter(kind: WindowKind, quota: float, burst_s: float, edge_s: float = 0
 class Bucket:
     """A level that refills at quota / 60 a second, up to `burst_s` seconds' worth; debt is a level below zero."""
 
-    def __init__(self, quota: float, burst_s: float = MINUTE_S, now_s: float = 0.0) -> None:
+    def __init__(self, quota: float, burst_s: float = MINUTE_S) -> None:
         self.quota = quota
         self.capacity = quota * burst_s / MINUTE_S
         self._level = self.capacity
-        self._filled_at_s = now_s
+        self._filled_at_s = 0.0
 
     def __repr__(self) -> str:
         return f"Bucket(level={self._level:g} of {self.capacity:g} at {self._filled_at_s:g} s)"
@@ -124,9 +124,8 @@ class FixedWindow:
 class SlidingMinute:
     """The sum over the last 60 s: a hold counts from its admission, what is charged above it from the settlement."""
 
-    def __init__(self, quota: float, window_s: float = MINUTE_S) -> None:
+    def __init__(self, quota: float) -> None:
         self.quota = quota
-        self._window_s = window_s
         self._holds: deque[Hold] = deque()  # oldest first
         self._used = 0.0
 
@@ -136,7 +135,7 @@ class SlidingMinute:
     def room(self, now_s: float) -> float:
         """Return what the last 60 s left; a charge is forgotten exactly 60 s after it was taken."""
         holds = self._holds
-        while holds and holds[0].taken_at_s <= now_s - self._window_s:
+        while holds and holds[0].taken_at_s <= now_s - MINUTE_S:
             self._used -= holds.popleft().tokens
         if not holds:
             self._used = 0.0  # no rounding is carried for ever
@@ -156,6 +155,6 @@ class SlidingMinute:
         if charge > hold.tokens:
             self.take(charge - hold.tokens, now_s)
             return
-        if hold.taken_at_s > now_s - self._window_s:
+        if hold.taken_at_s > now_s - MINUTE_S:
             self._used -= hold.tokens - charge
         hold.tokens = charge

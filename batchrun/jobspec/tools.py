@@ -8,16 +8,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, PlainValidator
 
 from batchrun.jobspec.values import Table, Text
+from batchrun.structured.definition import ANSWER_TOOL
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # Converse's bound, the narrower of the two
-OURS = "give_answer"  # the tool by which Converse gets a schema
 
 
 def a_tool_name(name: str) -> str:
     """Refuse what cannot name a tool."""
     if not NAME.fullmatch(name):
         raise ValueError("must be 1 to 64 letters, digits, '_' or '-'")
-    if name == OURS:
+    if name == ANSWER_TOOL:
         raise ValueError("is taken: choose another name")
     return name
 

@@ -192,7 +192,6 @@ class Admissions:
 
     def faulted(self, admission: Admission, trial: Trial, fault: Fault, now_s: float) -> Next:
         """Book out a call that failed; return what becomes of its row."""
-        trial.fault = fault
         pool = admission.pool
         breaker = self._leave(admission, admission.worst_usd if fault.maybe_billed else 0.0)
         if fault.action in THROTTLES:

@@ -11,9 +11,8 @@ SHARE_OF_LAST = 0.05  # weight of a new call in the running means
 FIRST_LATENCY_S = 2.0  # before an answer is seen; a guess
 LEAST = 8
 REFRESH_S = 0.25  # asked for every call, worked out four times a second
-MOST = (
-    600  # a call in flight with an answer of 16 KB costs about 100 KB in the SDK; one core sends under 1,500 a second
-)
+# A call in flight with an answer of 16 KB costs about 100 KB in the SDK; one core sends under 1,500 a second.
+MOST = 600
 
 
 class InFlightLimit:

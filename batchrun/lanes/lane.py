@@ -29,7 +29,7 @@ class Lane:
     @property
     def name(self) -> str:
         """Return the short name that people read."""
-        return f"{self.scope}@{self.source_region}" + (f" ({self.label})" if self.label else "")
+        return f"{self.scope} from {self.source_region}" + (f" ({self.label})" if self.label else "")
 
 
 @dataclass(frozen=True, slots=True)

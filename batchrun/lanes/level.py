@@ -23,15 +23,15 @@ class Level:
     tightest of these bounds is believed, until a raise of the rate goes unrefused.
     """
 
-    def __init__(self, per_minute: float | None, now_s: float = 0.0) -> None:
+    def __init__(self, per_minute: float | None) -> None:
         """Take the quota, which is never exceeded in the long run; None is unknown: no limit until a refusal."""
         self._ceiling_per_s = per_minute / 60 if per_minute else None
         self.rate_per_s = self._ceiling_per_s
         self._capacity = per_minute or 0.0
         self._level = self._capacity
-        self._at_s = now_s
+        self._at_s = 0.0
         self._charged = 0.0
-        self._charged_at_s = now_s
+        self._charged_at_s = 0.0
         self._refusals: deque[tuple[float, float]] = deque(maxlen=REFUSALS)  # when, and what was charged until then
         self._raised = False
         self._raise_wait_s = FIRST_RAISE_S

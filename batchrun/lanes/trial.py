@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from batchrun.bedrock.faults import Fault
 from batchrun.records import NOTHING_SPENT, Completion, Request, Spent
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ class Trial:
     """Counts of one row; throttles are the pool's doing and are kept apart from the row's own attempts."""
 
     __slots__ = (
-        "attempts", "call", "cost_usd", "cut", "cuts", "earlier_attempts", "failures", "fault", "kept",
+        "attempts", "call", "cost_usd", "cut", "cuts", "earlier_attempts", "failures", "kept",
         "least_max_tokens", "misfit", "misfits", "request", "rested_throttles", "rests_until_s", "throttles",
         "tried_rested",
     )  # fmt: skip
@@ -36,7 +35,6 @@ class Trial:
         self.tried_rested: frozenset[str] = frozenset()
         self.rests_until_s = 0.0
         self.cost_usd = earlier.usd
-        self.fault: Fault | None = None
         # Of max_tokens = "auto": answers that were cut and are not the row's last, and what was learnt from them.
         self.cuts = 0
         self.least_max_tokens = 0

@@ -11,6 +11,7 @@ def lane_record(card: Card, lane: Lane) -> dict[str, Any]:
     """Return what programs read of a lane; destinations of a global ID are the word for anywhere."""
     anywhere = lane.destinations == ANYWHERE
     return {
+        "name": lane.name,
         "scope": lane.scope,
         "inference_id": lane.inference_id,
         "source_region": lane.source_region,

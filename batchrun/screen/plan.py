@@ -44,10 +44,9 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
     yield f"{'lane':<28}{'tokens/min':>12}  {'source of the number':<32}may run in"
     for lane in planned["lanes"]:
         quota = quotas[lane["pool"]]
-        name = f"{lane['scope']} from {lane['source_region']}" + (f" ({lane['label']})" if "label" in lane else "")
         source = quota["sources"]["tokens_per_minute"].removeprefix("job: ")
         number = "unknown" if quota["tokens_per_minute"] is None else f"{quota['tokens_per_minute']:,.0f}"
-        yield f"{name:<28}{number:>12}  {source:<32}{', '.join(lane['destination_regions'])}"
+        yield f"{lane['name']:<28}{number:>12}  {source:<32}{', '.join(lane['destination_regions'])}"
     if planned["discovery"]:
         yield f"account  nothing is read from AWS: {planned['discovery']}"
     for refused in planned["refused_lanes"]:

@@ -12,6 +12,8 @@ from batchrun.screen.printable import in_one_line
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 
+_COUNTS = {"calls": 9, "ok": 9, "throttled": 11, "faults": 8}  # columns of the table of lanes, and their widths
+
 
 def summary_text(summary: Mapping[str, Any]) -> str:
     """Return the page that a person reads at the end of a run."""
@@ -80,12 +82,12 @@ def _share(usd: float, plan: Mapping[str, Any]) -> str:
 
 
 def _lane_table(lanes: list[Mapping[str, Any]]) -> Iterator[str]:
-    yield f"  {'lane':<32}{'calls':>9}{'ok':>9}{'throttled':>11}{'faults':>8}{'quota used':>12}"
+    heads = "".join(f"{key:>{width}}" for key, width in _COUNTS.items())
+    yield f"  {'lane':<32}{heads}{'quota used':>12}"
     for lane in lanes:
         used = "" if lane["quota_used"] is None else f"{100 * lane['quota_used']:.0f} %"
-        scope = lane["inference_id"].partition(".")[0]
-        name = f"{scope} from {lane['source_region']}"
-        yield f"  {name:<32}{lane['calls']:>9,}{lane['ok']:>9,}{lane['throttled']:>11,}{lane['faults']:>8,}{used:>12}"
+        counts = "".join(f"{lane[key]:>{width},}" for key, width in _COUNTS.items())
+        yield f"  {lane['name']:<32}{counts}{used:>12}"
 
 
 @dataclass(frozen=True, slots=True)

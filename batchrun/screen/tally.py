@@ -152,6 +152,7 @@ class Tally:
         """Return the table of lanes; `quota_used` is each pool's share of its quota over the run."""
         return [
             {
+                "name": lane.name,
                 "pool": lane.pool,
                 "inference_id": lane.inference_id,
                 "source_region": lane.source_region,

@@ -54,7 +54,6 @@ class _Verification:
         self._ranges = Ranges(manifest.stretches, manifest.identity["output.rows_per_part"])
         self._names = store.names(DATA)
         self._sums = Sums()
-        self._lacking: list[tuple[int, int]] = []
 
     def lines(self, rows: int, id_column: str | None, allows: Allows | None) -> Iterator[str]:
         """Yield what is wrong: the input, the parts, the rows without a result, ids, foreign files, _SUCCESS."""

@@ -6,6 +6,7 @@ from typing import Any
 
 DEEPEST = 32  # schemas in each other; Python's own bound would be a crash
 NOT_INSTALLED = "needs the package jsonschema: pip install 'batchrun[schema]'"
+ANSWER_TOOL = "give_answer"  # the forced tool whose input is the answer, where a schema cannot be asked for as such
 
 Schema = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from batchrun.emulator.faults import FAULTS
 from batchrun.lanes.lane import every_lane
 
 CARD = load_card()
-LANE = next(lane for lane in every_lane(CARD) if lane.name == "us@us-east-1")
+LANE = next(lane for lane in every_lane(CARD) if lane.name == "us from us-east-1")
 WHO = "User: arn:aws:sts::123456789012:assumed-role/r/s is not authorized to perform: bedrock:InvokeModel on resource: "
 MODEL = "foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0"
 BY_SCP = (

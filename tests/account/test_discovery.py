@@ -105,7 +105,7 @@ def test_destinations_are_those_of_the_profile_and_a_difference_from_the_card_is
     assert east["destination_regions"] == where
     assert west["destination_regions"] == ["us-east-1", "us-east-2", "us-west-2"]
     assert (
-        "us@us-east-1: AWS says that it may run in us-west-1 too and not in us-east-2, us-west-2; the card says "
+        "us from us-east-1: AWS says that it may run in us-west-1 too and not in us-east-2, us-west-2; the card says "
         "otherwise, AWS is believed"
     ) in planned["warnings"]
 

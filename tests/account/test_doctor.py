@@ -158,8 +158,8 @@ def test_the_page_names_each_lane_and_what_to_do(tmp_path):
     assert result.exit_code == 1
     assert page.startswith("checked: 1 of 2 lanes answer")
     assert "identity arn:aws:iam::123456789012:user/emulated" in page
-    assert "ok       us@us-east-1" in page
-    assert "failed   us@us-west-2" in page
+    assert "ok       us from us-east-1" in page
+    assert "failed   us from us-west-2" in page
     assert "to do: ask who keeps it to allow bedrock:InvokeModel there" in page
     assert "for 2 tiny calls" in page
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from batchrun.bedrock.card import ANYWHERE, load_card
+from batchrun.bedrock.image import MOST_BYTES, MOST_IMAGES, MOST_PX
 from batchrun.errors import JobError
+from batchrun.jobspec.generation import LEAST_THINKING
 
 TEXT = (Path(__file__).parent / "model-card-claude-haiku-4-5.txt").read_text(encoding="utf-8")
 CARD = load_card()
@@ -155,3 +157,14 @@ def test_a_file_that_is_no_card_is_an_error_that_names_it(tmp_path: Path, conten
 def test_a_card_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path: Path):
     with pytest.raises(JobError, match=r"not a shipped card \(claude-haiku-4-5\)"):
         load_card("claude-haiku-9", tmp_path)
+
+
+def test_what_the_client_checks_is_what_the_card_says() -> None:
+    limits = CARD.facts["limits"]
+
+    assert (
+        limits["images_per_request"],
+        limits["image_bytes"],
+        limits["image_px"],
+    ) == (MOST_IMAGES, MOST_BYTES, MOST_PX)
+    assert limits["min_thinking_tokens"] == LEAST_THINKING

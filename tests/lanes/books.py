@@ -36,8 +36,8 @@ FAULTS: tuple[Fault, ...] = (
 
 
 def lane(name: str, *, pool: str | None = None) -> Lane:
-    """Return a lane by its name, such as us@us-east-1; `global` ones are of the cheaper class."""
-    scope, region = name.split("@")
+    """Return a lane by its name, such as us from us-east-1; `global` ones are of the cheaper class."""
+    scope, region = name.split(" from ")
     kind = "global" if scope == "global" else "geo"
     return Lane(scope, f"{scope}.model", region, (region,), pool or f"{region}/{kind}", kind)
 

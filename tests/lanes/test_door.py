@@ -11,7 +11,7 @@ from batchrun.lanes.router import Router, Wait
 from batchrun.records import Usage
 from tests.lanes.books import CAPACITY, NO_LANE, REQUESTS, SERVER, TOKENS, admissions, lane, tpm, trial
 
-GEO, EAST2, GLOBAL = "us@us-east-1", "us@us-east-2", "global@us-east-1"
+GEO, EAST2, GLOBAL = "us from us-east-1", "us from us-east-2", "global from us-east-1"
 
 
 def door_of_a_full_pool() -> Door:

@@ -14,7 +14,7 @@ from batchrun.records import Usage
 from tests.lanes.books import DAY, NO_LANE, SERVER, TOKENS, admissions, tpm, trial
 from tests.virtual import run_virtual
 
-GEO, EAST2 = "us@us-east-1", "us@us-east-2"
+GEO, EAST2 = "us from us-east-1", "us from us-east-2"
 
 
 class Entrance:
@@ -264,7 +264,7 @@ def test_when_nothing_is_in_flight_and_no_lane_opens_soon_the_run_stops_and_says
     entrance = at_the_gate(admissions({GEO: tpm(60_000)}), play)
 
     assert isinstance(entrance.gate.closed_by, RunStopped)
-    assert "us@us-east-1: pool us-east-1/geo: its tokens per day are used up" in str(entrance.gate.closed_by)
+    assert "us from us-east-1: pool us-east-1/geo: its tokens per day are used up" in str(entrance.gate.closed_by)
 
 
 def test_a_days_tokens_that_are_used_up_stop_the_run_with_their_numbers():

@@ -14,7 +14,7 @@ def names(routing: Routing) -> set[str]:
 
 
 def refusals(routing: Routing) -> dict[str, str]:
-    return {f"{one.scope}@{one.source_region}": one.why for one in legal_lanes(CARD, routing)[1]}
+    return {f"{one.scope} from {one.source_region}": one.why for one in legal_lanes(CARD, routing)[1]}
 
 
 def test_the_card_has_a_lane_for_every_scope_and_source_region():
@@ -23,28 +23,28 @@ def test_the_card_has_a_lane_for_every_scope_and_source_region():
 
 def test_a_scope_brings_every_source_region_that_needs_no_opt_in():
     regions = ("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1")
-    assert names(Routing(("us",))) == {f"us@{region}" for region in regions}
+    assert names(Routing(("us",))) == {f"us from {region}" for region in regions}
     regions = ("eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3")
-    assert names(Routing(("eu",))) == {f"eu@{region}" for region in regions}
+    assert names(Routing(("eu",))) == {f"eu from {region}" for region in regions}
 
 
 def test_an_opt_in_region_is_used_only_when_named():
-    assert "eu@eu-central-2" not in names(Routing(("eu",)))
-    assert names(Routing(("eu",), source_regions=("eu-central-2",))) == {"eu@eu-central-2"}
+    assert "eu from eu-central-2" not in names(Routing(("eu",)))
+    assert names(Routing(("eu",), source_regions=("eu-central-2",))) == {"eu from eu-central-2"}
 
 
 def test_residency_us_refuses_the_canadian_source_by_the_name_of_the_region():
     routing = Routing(("us",), residency="us")
 
-    assert names(routing) == {"us@us-east-1", "us@us-east-2", "us@us-west-1", "us@us-west-2"}
-    assert refusals(routing) == {"us@ca-central-1": "may run in ca-central-1, outside the residency"}
+    assert names(routing) == {"us from us-east-1", "us from us-east-2", "us from us-west-1", "us from us-west-2"}
+    assert refusals(routing) == {"us from ca-central-1": "may run in ca-central-1, outside the residency"}
 
 
 def test_residency_us_refuses_global_everywhere():
     routing = Routing(("us", "global"), residency="us")
 
-    assert all(name.startswith("us@") for name in names(routing))
-    refused = {name: why for name, why in refusals(routing).items() if name.startswith("global@")}
+    assert all(name.startswith("us from ") for name in names(routing))
+    refused = {name: why for name, why in refusals(routing).items() if name.startswith("global from ")}
     assert len(refused) == len(set(CARD.scopes["global"].sources) - CARD.opt_in_regions)
     assert set(refused.values()) == {"may run in any commercial Region, outside the residency"}
 
@@ -54,8 +54,8 @@ def test_residency_eu_refuses_london_and_zurich():
     routing = Routing(("eu",), source_regions=regions, residency="eu")
 
     assert refusals(routing) == {
-        "eu@eu-west-2": "may run in eu-west-2, outside the residency",
-        "eu@eu-central-2": "may run in eu-central-2, outside the residency",
+        "eu from eu-west-2": "may run in eu-west-2, outside the residency",
+        "eu from eu-central-2": "may run in eu-central-2, outside the residency",
     }
     assert len(names(routing)) == 6
 
@@ -63,15 +63,15 @@ def test_residency_eu_refuses_london_and_zurich():
 def test_residency_au_refuses_new_zealand():
     routing = Routing(("au",), source_regions=tuple(CARD.scopes["au"].sources), residency="au")
 
-    assert names(routing) == {"au@ap-southeast-2", "au@ap-southeast-4"}
-    assert "ap-southeast-6" in refusals(routing)["au@ap-southeast-6"]
+    assert names(routing) == {"au from ap-southeast-2", "au from ap-southeast-4"}
+    assert "ap-southeast-6" in refusals(routing)["au from ap-southeast-6"]
 
 
 def test_a_residency_may_be_a_list_of_regions():
     three = ("us-east-1", "us-east-2", "us-west-2")
 
-    assert names(Routing(("us",), residency=three)) == {"us@us-east-1", "us@us-east-2", "us@us-west-2"}
-    assert refusals(Routing(("us",), residency=three))["us@us-west-1"].startswith("may run in us-west-1,")
+    assert names(Routing(("us",), residency=three)) == {"us from us-east-1", "us from us-east-2", "us from us-west-2"}
+    assert refusals(Routing(("us",), residency=three))["us from us-west-1"].startswith("may run in us-west-1,")
 
 
 def test_a_list_that_names_every_region_still_refuses_global():
@@ -92,8 +92,8 @@ def test_no_legal_lane_is_an_error_that_names_every_refusal():
 def test_a_region_of_another_scope_is_refused_for_this_one():
     routing = Routing(("us", "eu"), source_regions=("us-east-1", "eu-west-1"))
 
-    assert names(routing) == {"us@us-east-1", "eu@eu-west-1"}
-    assert refusals(routing)["us@eu-west-1"] == (
+    assert names(routing) == {"us from us-east-1", "eu from eu-west-1"}
+    assert refusals(routing)["us from eu-west-1"] == (
         "us.anthropic.claude-haiku-4-5-20251001-v1:0 cannot be called from eu-west-1"
     )
 
@@ -132,7 +132,7 @@ def test_a_lane_of_mantle_runs_where_it_is_called_on_a_pool_of_its_own_at_the_gl
     (lane,) = lanes
 
     assert (lane.name, lane.endpoint, lane.inference_id) == (
-        "mantle@us-east-1",
+        "mantle from us-east-1",
         "mantle",
         "anthropic.claude-haiku-4-5",
     )
@@ -142,14 +142,14 @@ def test_a_lane_of_mantle_runs_where_it_is_called_on_a_pool_of_its_own_at_the_gl
 def test_mantle_is_called_in_every_region_of_the_card_that_needs_no_opt_in():
     regions = ("us-east-1", "eu-north-1", "eu-west-1", "ap-northeast-1")
 
-    assert names(Routing(mantle=True)) == {f"mantle@{region}" for region in regions}
+    assert names(Routing(mantle=True)) == {f"mantle from {region}" for region in regions}
 
 
 def test_residency_holds_for_a_region_of_mantle_itself():
     routing = Routing(mantle=True, residency="eu")
 
-    assert names(routing) == {"mantle@eu-north-1", "mantle@eu-west-1"}
-    assert refusals(routing)["mantle@us-east-1"] == "may run in us-east-1, outside the residency"
+    assert names(routing) == {"mantle from eu-north-1", "mantle from eu-west-1"}
+    assert refusals(routing)["mantle from us-east-1"] == "may run in us-east-1, outside the residency"
 
 
 def test_a_region_without_mantle_is_an_error_that_says_which_have_it():

@@ -283,7 +283,7 @@ def test_a_refused_call_gives_its_hold_back():
 
 @pytest.mark.parametrize("fault", [CAPACITY, SERVER, MODEL, LOST])
 def test_faults_that_are_no_throttles_do_not_reach_the_mirror(fault):
-    books = admissions({"us@us-east-1": tpm(6_000)})
+    books = admissions({"us from us-east-1": tpm(6_000)})
     pool = books.router.pools["us-east-1/geo"]
     for _ in range(5):
         row = trial(hold=100)
@@ -375,7 +375,7 @@ def test_it_always_names_a_time_within_a_minute_and_keeps_to_it(steps, per_minut
 
 
 def test_calls_that_failed_for_other_reasons_are_no_sign_that_the_minute_is_wrong():
-    books = admissions({"us@us-east-1": tpm(10_000)})
+    books = admissions({"us from us-east-1": tpm(10_000)})
     pool = books.router.pools["us-east-1/geo"]
     for number in range(20):
         admitted(books, trial(number, hold=490), 0.0)  # 9,800: the minute is full, and the level comes back

@@ -10,7 +10,7 @@ from batchrun.lanes.pool import Pool
 from batchrun.lanes.price_class import PriceClass
 from tests.lanes.books import AT_ONCE, lane, tpm
 
-LANES = ["us@us-east-1", "us@us-east-2", "us@us-west-2"]
+LANES = ["us from us-east-1", "us from us-east-2", "us from us-west-2"]
 
 
 class AskedPool(Pool):

@@ -10,7 +10,7 @@ from batchrun.lanes.router import Router, Wait
 from tests.lanes.books import AT_ONCE, TOKENS, lane, tpm
 
 PRICE = {"global": 1.0, "geo": 1.1}
-GEO, EAST2, GLOBAL = "us@us-east-1", "us@us-east-2", "global@us-east-1"
+GEO, EAST2, GLOBAL = "us from us-east-1", "us from us-east-2", "global from us-east-1"
 
 
 def router(quotas: dict[str, Quota]) -> Router:
@@ -61,7 +61,7 @@ def test_pools_of_unknown_quota_share_the_calls_in_flight():
 
 
 def test_within_a_pool_the_lane_with_the_fewest_calls_comes_first():
-    lanes = [lane(GLOBAL, pool="global"), lane("global@us-east-2", pool="global")]
+    lanes = [lane(GLOBAL, pool="global"), lane("global from us-east-2", pool="global")]
     shared = Router(lanes, {"global": Pool("global", tpm(1_000), AT_ONCE)}, PRICE)
     shared.breakers[lanes[0]].in_flight = 1
 

@@ -36,7 +36,7 @@ def test_one_wrong_number_among_many_says_nothing():
 
 def all_refused(kind: str = "global", numbers: tuple[int, ...] = (60_000,) * 5) -> tuple[Admissions, Admission]:
     """Return books of which each pool let one call in and refused the next at 1.0 s, and the first pool's open call."""
-    names = [f"{kind}@{region}" for region in REGIONS]
+    names = [f"{kind} from {region}" for region in REGIONS]
     books = admissions({name: tpm(number) for name, number in zip(names, numbers, strict=True)})
     calls = [admitted(books, trial(row, hold=CALL), 0.8) for row in range(5)]
     refused = [(admitted(books, row, 0.9), row) for row in (trial(10 + place, hold=CALL) for place in range(5))]

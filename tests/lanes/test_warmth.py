@@ -13,7 +13,7 @@ from batchrun.records import Prefix, Usage
 from tests.lanes.books import PRICES, SERVER, admissions, lane, tpm, trial
 from tests.lanes.test_gate import at_the_gate
 
-GLOBAL, GEO, EAST2 = "global@us-east-1", "us@us-east-1", "us@us-east-2"
+GLOBAL, GEO, EAST2 = "global from us-east-1", "us from us-east-1", "us from us-east-2"
 A, B = (Prefix(key, 6_000, 21_000) for key in (b"a", b"b"))
 WROTE, READ, NEITHER = Usage(20, 10, 0, 6_000), Usage(20, 10, 6_000, 0), Usage(6_020, 10)
 
@@ -172,7 +172,7 @@ def test_so_many_rows_as_pay_for_it_warm_another_lane_though_not_at_once(ttl, ro
 
 
 def test_many_rows_pay_for_any_lane():
-    made = books({f"us@us-east-{number}": tpm(60_000) for number in range(1, 8)})
+    made = books({f"us from us-east-{number}": tpm(60_000) for number in range(1, 8)})
     rows = [keeping(number) for number in range(MANY + 6)]
     for row in rows:
         made.warmth.arrived(row.request)

@@ -33,7 +33,6 @@ def test_rows_are_numbered_over_all_files(tmp_path: Path) -> None:
     assert source.rows == 15
     assert values(source, "id", rows=(3, 12)) == [(row,) for row in range(3, 12)]
     assert values(source, "id", rows=(7, 7)) == []
-    assert source.locate(12) == (source.files[2], 2)
 
 
 def test_every_stretch_reads_as_the_whole_does(tmp_path: Path) -> None:
@@ -184,7 +183,7 @@ def test_a_known_file_that_is_gone_keeps_its_place(tmp_path: Path) -> None:
     (tmp_path / "d" / "a.parquet").unlink()
     source = scan(["d"], tmp_path, known)
 
-    assert (source.missing, source.rows, source.locate(1)[0].name) == ({"d/a.parquet"}, 2, "d/b.parquet")
+    assert (source.missing, source.rows, source.files[1].name) == ({"d/a.parquet"}, 2, "d/b.parquet")
     assert [row.batch.to_pylist() for row in source.read(["id"], 1, 2)] == [[{"id": "b"}]]
     with pytest.raises(InputError, match=r"a\.parquet: No such file"):
         list(source.read(["id"], 0, 2))

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from batchrun.errors import InputError
-from batchrun.storage.source import find_files
+from batchrun.storage.s3 import Connection
+from batchrun.storage.source.files import find_files, order_of
+from batchrun.storage.source.found_file import FoundFile
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -16,13 +18,17 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
+def found(base: Path, *paths: str) -> dict[str, FoundFile]:
+    return find_files(paths, base, Connection(), [])
+
+
 def names(base: Path, *paths: str) -> list[str]:
-    return [file.name for file in find_files(paths, base)]
+    return sorted(found(base, *paths), key=order_of)
 
 
 def refusal(base: Path, *paths: str) -> str:
     with pytest.raises(InputError) as error:
-        find_files(paths, base)
+        found(base, *paths)
     return str(error.value)
 
 
@@ -94,13 +100,13 @@ def test_a_file_outside_of_the_base_has_an_absolute_name(tmp_path: Path) -> None
 def test_endings_are_taken_in_any_case(tmp_path: Path) -> None:
     touch(tmp_path, "A.PARQUET", "b.NdJson")
 
-    assert [file.format for file in find_files(["A.PARQUET", "b.NdJson"], tmp_path)] == ["parquet", "jsonl"]
+    assert [file.format for file in found(tmp_path, "A.PARQUET", "b.NdJson").values()] == ["parquet", "jsonl"]
 
 
 def test_folders_with_an_equals_sign_give_partitions(tmp_path: Path) -> None:
     touch(tmp_path, "d/year=2024/city=S%C3%A3o%20Paulo/a.csv", "d/year=2025/city=__HIVE_DEFAULT_PARTITION__/a.csv")
 
-    assert [file.partitions for file in find_files(["d"], tmp_path)] == [
+    assert [file.partitions for _, file in sorted(found(tmp_path, "d").items())] == [
         (("year", "2024"), ("city", "São Paulo")),
         (("year", "2025"), ("city", None)),
     ]

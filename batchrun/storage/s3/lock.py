@@ -174,10 +174,10 @@ class _Moment:
         return max(time.monotonic() - self._monotonic_s, time.time() - self._wall_s)
 
 
-def is_held(bucket: Bucket, key: str, times: LockTimes = TIMES) -> bool:
+def is_held(bucket: Bucket, key: str) -> bool:
     """Tell whether a run holds the lock now."""
     held = bucket.get(key)
-    return held is not None and _is_live(held, times)
+    return held is not None and _is_live(held, TIMES)
 
 
 def _is_live(held: Content, times: LockTimes) -> bool:

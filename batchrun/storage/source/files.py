@@ -13,26 +13,18 @@ from batchrun.storage.source.local_files import local_files
 from batchrun.storage.source.s3_files import s3_files
 
 
-def find_files(
-    paths: Sequence[str], base: Path, store: Connection | None = None, known: Sequence[str] = ()
-) -> list[FoundFile]:
-    """Return every file that `paths` (files, folders, globs; relative to `base`, or s3://) mean, sorted by name.
+def find_files(paths: Sequence[str], base: Path, store: Connection, known: Sequence[str]) -> dict[str, FoundFile]:
+    """Return every file that `paths` (files, folders, globs; relative to `base`, or s3://) mean, by name, in no order.
 
-    Name: relative to `base` with `/` if the file lies inside it, else absolute, or the URL. Sorted part by part,
-    digits by their number: part-2 comes before part-10. A path that exists is taken as it is, whatever characters it
-    holds; only then it is tried as a glob. Folders are searched to any depth. A folder or a wildcard never yields
-    names that begin with `_` or `.`; written out, they are taken. `known` names of an earlier scan make it quicker.
+    Name: relative to `base` with `/` if the file lies inside it, else absolute, or the URL. A path that exists is taken
+    as it is, whatever characters it holds; only then it is tried as a glob. Folders are searched to any depth. A folder
+    or a wildcard never yields names that begin with `_` or `.`; written out, they are taken. `known` are names of an
+    earlier scan, which make it quicker.
 
     Raises InputError: nothing there, nothing in the folder, an ending that is not supported (in a folder too, so
     that no file is left out in silence), a file reached twice, two formats in one folder or glob (more often the
     same rows twice than two halves), another store than s3://. Raises StorageError for a store that cannot be listed.
     """
-    found = unsorted_files(paths, base, store or Connection(), known)
-    return sorted(found.values(), key=lambda file: order_of(file.name))
-
-
-def unsorted_files(paths: Sequence[str], base: Path, store: Connection, known: Sequence[str]) -> dict[str, FoundFile]:
-    """Return what `find_files` does by name, in no order."""
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- Path.resolve would follow links and change names
     found: dict[str, FoundFile] = {}
     reached: dict[str, str] = {}
@@ -59,6 +51,9 @@ def _files_of(entry: str, base: Path, store: Connection, known: Sequence[str]) -
 
 
 def order_of(name: str) -> tuple[list[list[str | int]], str]:
-    """Return the sort key: each part as text, number, text, …; names alike but for leading zeros by their text."""
+    """Return the sort key: each part of a name as text, number, text, …, so that part-2 comes before part-10.
+
+    Names alike but for leading zeros are told apart by their text.
+    """
     split = [re.split(r"(\d+)", part) for part in name.split("/")]
     return [[int(bit) if at % 2 else bit for at, bit in enumerate(bits)] for bits in split], name

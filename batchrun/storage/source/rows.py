@@ -50,13 +50,6 @@ class Source:
         """Raise InputError unless every file with rows has `columns` in types that fit; `what` is who asks."""
         self._columns.require(columns, what)
 
-    def locate(self, row: int) -> tuple[SourceFile, int]:
-        """Return the file that holds `row`, and the row's number within it."""
-        if not 0 <= row < self.rows:
-            raise IndexError(f"row {row} of {self.rows}")
-        index = bisect_right(self._stops, row)
-        return self.files[index], row - self._first_row(index)
-
     def read(self, columns: Sequence[str], first_row: int, stop_row: int) -> Iterator[RowBatch]:
         """Return the rows `first_row` to `stop_row` in order, each batch with exactly `columns` in that order.
 

@@ -10,7 +10,7 @@ from batchrun.errors import InputError
 from batchrun.storage.s3 import Connection, S3Options
 from batchrun.storage.source import formats
 from batchrun.storage.source.facts import naming
-from batchrun.storage.source.files import order_of, unsorted_files
+from batchrun.storage.source.files import find_files, order_of
 from batchrun.storage.source.found_file import FoundFile
 from batchrun.storage.source.input_file import is_in_s3
 from batchrun.storage.source.rows import Source
@@ -36,7 +36,7 @@ def scan(
     """
     base = Path(os.path.abspath(base))  # noqa: PTH100 -- as find_files does, so that names mean the same
     store = Connection(options)
-    found = unsorted_files(paths, base, store, list(known))
+    found = find_files(paths, base, store, list(known))
     new = sorted(found.keys() - known.keys(), key=order_of)
     scanned = _scanned([*(found[name] for name in known if name in found), *(found[name] for name in new)], known)
     files = [*(scanned.get(name, known[name]) for name in known), *(scanned[name] for name in new)]
