@@ -133,3 +133,7 @@ def test_only_one_file_of_the_command_line_prints() -> None:
         prints = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
 
         assert not prints or name_of(path) == "cli.saying", path
+
+
+def test_type_checkers_of_others_may_read_the_package() -> None:
+    assert (PACKAGE / "py.typed").is_file()
