@@ -140,7 +140,7 @@ class Admissions:
             chosen = self.router.choose(hold, now_s) if kept is None else self.router.choose_kept(hold, kept, now_s)
             if isinstance(chosen, Lane) or chosen.at_s < inf or self.router.may_fit(hold):
                 return chosen
-        if now_s < trial.rests_until_s:
+        if now_s < trial.rests_until_s and not self.router.untried(trial.tried_rested, now_s):
             return Wait(trial.rests_until_s)
         return self.router.choose_rested(hold, trial.tried_rested, now_s)
 
@@ -235,9 +235,11 @@ class Admissions:
     def _never_fits(self, trial: Trial, now_s: float) -> bool:
         if trial.rested_throttles < RESTED_THROTTLES or self.router.untried(trial.tried_rested, now_s):
             return False
-        if trial.rested_throttles >= HOPELESS_THROTTLES:
+        if not self.router.may_fit(trial.request.hold):
             return True
-        return self._outgrew(trial) or not self.router.may_fit(trial.request.hold)
+        if not self.router.largest_admitted():  # others may hold all of the quota; a run in which nothing ends stops
+            return False
+        return trial.rested_throttles >= HOPELESS_THROTTLES or self._outgrew(trial)
 
     def _failed(self, admission: Admission, breaker: Breaker, trial: Trial, fault: Fault, now_s: float) -> Next:
         trial.attempts += 1

@@ -17,6 +17,7 @@ from batchrun.lanes.minute import Minute
 from batchrun.lanes.unconfirmed import Unconfirmed
 
 PAUSE_S = 0.5  # after a refusal that the minute nearly foresaw
+LONGEST_PAUSE_S = 8.0  # where others hold the whole quota: what is lost of it once they leave
 ENOUGH = 3  # calls let through in a row that the minute forbade: it is out of force until the next refusal
 LONGEST_RETRY_AFTER_S = 300.0  # no throttle of Bedrock's was seen with a Retry-After; a gateway's is taken up to this
 
@@ -55,6 +56,7 @@ class Mirror:
         self._like_a_bucket = False  # calls that the minute forbade were let through of late
         self._refused_at_s = -inf
         self._closed_until_s = 0.0
+        self._shut_s = PAUSE_S  # the next pause, should nothing get through although nothing was charged for a minute
         self.told_wrong_at_s: float | None = None  # when a refusal first came far below the number
         self._pinned_level = False  # by the refusal that began this episode, and so by the rest of its flight
         self._lowered_minute = False
@@ -202,6 +204,7 @@ class Mirror:
         """Correct the readings by a refusal that is none of an earlier flight's."""
         cost, passed = held.cost, self._unconfirmed.passed
         self._pinned_level = self._lowered_minute = False
+        self._pause_if_shut(passed, now_s)
         if not self.minute.was_nearly_full(now_s) and self.minute.turn_back():
             self._doubt.failed(now_s)  # a window only seemed to turn
         elif held.beyond and not self._unconfirmed.passed_beyond:
@@ -229,6 +232,14 @@ class Mirror:
                 self.minute.wrong(cost, now_s)
                 self._doubt.start_again(now_s)
             self._pin_level(cost, seen_per_s, now_s, measure=passed > 0)
+
+    def _pause_if_shut(self, passed: int, now_s: float) -> None:
+        """Wait ever longer while nothing gets through and nothing was charged: the quota is in the hands of others."""
+        if passed or self.minute.used(now_s):
+            self._shut_s = PAUSE_S
+            return
+        self._closed_until_s = max(self._closed_until_s, now_s + self._shut_s)
+        self._shut_s = min(LONGEST_PAUSE_S, 2 * self._shut_s)
 
     def _refused_in_flight(self, cost: float, now_s: float) -> None:
         """Take a refusal of a call sent before the last refusal came: it cuts nothing, what it held is gone again."""

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 BUSY_THROTTLES = 5  # refusals by busy pools, before a row larger than all that was admitted asks for a rested one
 RESTED_THROTTLES = 5  # refusals by rested pools, before a row is taken never to fit; a choice
-HOPELESS_THROTTLES = 20  # the same for a row that looks no larger than what was admitted: estimates err. A guess.
+# The same for a row that looks no larger than what was admitted: estimates err. Eleven minutes, since a run in which no
+# row ends stops after fifteen, and the next start counts anew. A guess.
+HOPELESS_THROTTLES = 12
 REST_APART_S = 60.0  # between two of them: somebody else's full minute explains one refusal, and not five
 
 
@@ -52,6 +54,7 @@ class Trial:
         """Note a refusal for too many tokens; one by a rested pool speaks against the row's size."""
         self.throttles += 1
         if rested:
-            self.rested_throttles += 1
             self.tried_rested |= {pool}
-            self.rests_until_s = now_s + REST_APART_S
+            if now_s >= self.rests_until_s:  # a minute that others used up refuses a row many times, and is one minute
+                self.rested_throttles += 1
+                self.rests_until_s = now_s + REST_APART_S

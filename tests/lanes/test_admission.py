@@ -244,8 +244,27 @@ def test_a_row_is_unsendable_only_after_every_open_pool_has_turned_it_away():
     quotas = {f"global from {region}": tpm(60_000) for region in ("a-1", "b-1", "c-1", "d-1", "e-1", "f-1", "g-1")}
     books, row = admissions(quotas), trial(hold=70_000)
 
-    assert throttled_at_rest(books, row, 6)[0] is Next.ELSEWHERE
-    assert throttled_at_rest(books, row, 1, now_s=1_000.0)[0] is Next.UNSENDABLE
+    verdict, now_s = throttled_at_rest(books, row, 7 + RESTED_THROTTLES - 2)
+    assert (verdict, row.tried_rested) == (Next.ELSEWHERE, set(books.router.pools))
+
+    verdict, now_s = throttled_at_rest(books, row, 1, now_s)
+    assert verdict is Next.UNSENDABLE
+    assert 240 <= now_s < 260  # the pools are tried one after the other, and only then in minutes
+
+
+def test_a_minute_that_others_used_up_speaks_once_against_a_row_however_often_it_refuses():
+    books, row = admissions(ONE), trial(hold=2_000)
+    verdict, now_s = throttled_at_rest(books, row, 30)
+
+    assert verdict is Next.ELSEWHERE
+    assert row.rested_throttles == 1 + int(now_s // 60)
+
+
+def test_where_nothing_ever_got_through_a_row_that_may_fit_is_not_given_up():
+    books, row = admissions(ONE), trial(hold=2_000)
+    verdicts = {throttled_at_rest(books, row, 1, now_s=100.0 * turn)[0] for turn in range(50)}
+
+    assert verdicts == {Next.ELSEWHERE}
 
 
 def test_throttles_by_busy_pools_never_make_a_row_unsendable():

@@ -415,3 +415,15 @@ def test_after_the_first_turn_one_call_goes_until_it_is_known_that_there_was_a_w
     # The number brings 1.2 x 0.15 s x 1 call a second in a round trip: none. But for the turn, a tenth of 57 could be
     # out.
     assert one.ready_at(COST, turned_s) > turned_s
+
+
+def test_a_quota_that_others_hold_whole_is_tried_ever_more_seldom_and_used_soon_after_they_leave():
+    class Hogged(Bucket):
+        def room(self, now_s: float) -> float:
+            return super().room(now_s) if now_s >= 300.0 else 0.0
+
+    driven = drive(mirror(), Hogged(QUOTA), 420.0)
+
+    assert driven.refusals(0.0, 300.0) < 45  # 0.5 s, 1, 2, 4, and then 8 s apart
+    assert min(driven.admitted) < 300.0 + 9.0
+    assert driven.rate(340.0, 400.0) > 95.0

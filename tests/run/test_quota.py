@@ -10,6 +10,7 @@ from batchrun.clock import Clock
 from batchrun.emulator.service import Bedrock
 from tests.emulated_transport import EmulatedTransport
 from tests.run.rehearsal import job, numbered, rehearse
+from tests.simulation.setups import REGIONS
 
 TWO_LANES = {"scopes": ["us"], "source_regions": ["us-east-1", "us-west-2"]}
 US_AND_GLOBAL = {"scopes": ["us", "global"], "source_regions": ["us-east-1"]}
@@ -245,6 +246,45 @@ def test_a_row_that_every_pool_refuses_though_it_looks_small_ends_unsendable(tmp
     assert ended.summary["by_status"] == {"ok": 29, "unsendable": 1}
     assert "tries on rested pools were throttled" in ended.row(7)["error_message"]
     assert ended.wall_s < 900
+
+
+@pytest.mark.parametrize("window", ["fixed", "sliding", "bucket"])
+def test_a_start_into_a_minute_that_the_last_one_used_up_loses_no_row(tmp_path, window):
+    emulator = {"window": window, "tpm": 60_000, "latency_s": 0.5, "rtt_ms": 50}
+    limits = {"max_failed": 1.0}
+    first = rehearse(job(tmp_path, numbered(400), emulator=emulator, limits={**limits, "deadline": 25}))
+    second = rehearse(job(tmp_path, numbered(400), emulator=emulator, limits=limits), first.transport)
+
+    assert (first.code, second.code) == (3, 0)
+    assert second.summary["by_status"].keys() <= {"ok", "truncated"}
+
+
+def test_while_others_hold_the_whole_quota_a_run_asks_seldom_and_stops_without_losing_a_row(tmp_path):
+    class Held(EmulatedTransport):
+        async def send(self, _inference_id, _source_region, request):
+            self.sends[request.row] += 1
+            await anyio.sleep(0.05)
+            return classify("ThrottlingException", 429, "Too many tokens, please wait before trying again.")
+
+    spec = job(tmp_path, numbered(200), quota={"tokens_per_minute": 60_000})
+    first = rehearse(spec, Held(Bedrock(spec.emulator)))
+    later = rehearse(spec)
+
+    assert (first.code, first.summary["rows"]) == (3, 0)
+    assert "no row has ended for 15 minutes" in first.reason
+    assert sum(first.transport.sends.values()) < 150  # 8 s apart, and what was in flight at first
+    assert later.summary["by_status"].keys() <= {"ok", "truncated"}
+
+
+def test_a_row_that_no_pool_takes_is_tried_on_all_of_them_in_minutes(tmp_path):
+    scopes = {"scopes": ["global"], "source_regions": REGIONS}
+    prompts = ["x y z " * 15_000, *numbered(50)]
+    quota = {"tokens_per_minute": 20_000}
+    emulator = {"window": "fixed", "tpm": 20_000}
+    ended = rehearse(job(tmp_path, prompts, routing=scopes, quota=quota, emulator=emulator, limits={"max_failed": 1}))
+
+    assert ended.summary["by_status"] == {"ok": 50, "unsendable": 1}
+    assert ended.wall_s < 300
 
 
 def test_a_large_row_is_not_overtaken_for_ever(tmp_path):
