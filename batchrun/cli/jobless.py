@@ -9,6 +9,8 @@ from batchrun.cli.arguments import Json
 from batchrun.cli.saying import errors, say, tell
 from batchrun.errors import JobError
 
+FAULTS_HELP = "Chaos, such as reset=0.02; may be repeated; docs/emulator.md lists the kinds."
+
 
 def lanes(
     card: Annotated[str, typer.Option("--card", help="A shipped model card, or a path to one.")] = "claude-haiku-4-5",
@@ -31,7 +33,7 @@ def emulate(
     rpm: Annotated[int | None, typer.Option(help="Requests per minute of each pool.")] = None,
     rtt_ms: Annotated[float | None, typer.Option("--rtt-ms", help="Added to every answer, refusals too.")] = None,
     latency_s: Annotated[float | None, typer.Option("--latency-s", help="Time to the first token.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(metavar="KIND=SHARE", help="Chaos; may be repeated.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(metavar="KIND=SHARE", help=FAULTS_HELP)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the chaos.")] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with an [emulator] table.")] = None,
 ) -> None:

@@ -33,16 +33,18 @@ class _Table(BaseModel):
 class PoolQuota(_Table):
     """Quotas of one pool where they differ from the emulator's: 0 = blocked, left out = the emulator's."""
 
-    tpm: Quota | None = None
-    rpm: Quota | None = None
-    tpd: Quota | None = None
+    tpm: Quota | None = Field(default=None, description="quota tokens a minute of that pool; unset: emulator.tpm")
+    rpm: Quota | None = Field(default=None, description="requests a minute of that pool; unset: emulator.rpm")
+    tpd: Quota | None = Field(default=None, description="quota tokens a day of that pool; unset: no limit")
 
 
 class _Span(_Table):
     """From `from_s` to `to_s` [seconds since the emulator started], or without an end."""
 
-    from_s: float = Field(default=0.0, ge=0)
-    to_s: float | None = Field(default=None, ge=0)
+    from_s: float = Field(default=0.0, ge=0, description="when it begins [s from the emulator's start]")
+    to_s: float | None = Field(
+        default=None, ge=0, description="when it ends [s from the emulator's start], above from_s; unset: never"
+    )
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Self:
@@ -54,9 +56,11 @@ class _Span(_Table):
 class Outage(_Span):
     """For a time `share` of a Region's calls fail with `kind`; the Region "*" is every Region."""
 
-    region: str = Field(min_length=1)
-    kind: str = "ServiceUnavailableException"
-    share: Share = 1.0
+    region: str = Field(min_length=1, description='source Region whose calls fail; "*" is every Region')
+    kind: str = Field(
+        default="ServiceUnavailableException", description="kind of fault, by the table of docs/emulator.md"
+    )
+    share: Share = Field(default=1.0, description="share of the calls that meet it")
 
     @field_validator("kind")
     @classmethod
@@ -71,9 +75,9 @@ class Outage(_Span):
 class Tenant(_Span):
     """Somebody else who draws on `pool` for a time: so many quota tokens a minute, or a share of the pool's quota."""
 
-    pool: str = Field(min_length=1)
-    tokens_per_minute: Quota | None = None
-    share: Share | None = None
+    pool: str = Field(min_length=1, description='pool that is drawn on, such as "us-east-1/geo"')
+    tokens_per_minute: Quota | None = Field(default=None, description="what it takes; this or share is required")
+    share: Share | None = Field(default=None, description="what it takes, as a share of the pool's quota")
 
     @model_validator(mode="after")
     def _says_how_much_once(self) -> Self:
@@ -85,32 +89,73 @@ class Tenant(_Span):
 class EmulatorSpec(_Table):
     """How the emulator meters, how long it takes, and what goes wrong."""
 
-    window: Literal["bucket", "fixed", "sliding"] = "bucket"
-    burst_s: float = Field(default=60.0, gt=0, le=3600)  # a bucket holds this many seconds of quota
-    edge_s: float = Field(default=0.0, ge=0, lt=60)  # fixed minutes begin so long after the emulator, and every 60 s
-    tpm: Quota | None = None  # left out = the card's
-    rpm: Quota | None = None  # left out = not limited
-    pools: dict[str, PoolQuota] = Field(default_factory=dict)
-    # AWS does not say whether global is a pool per source Region or one for the account, named "global".
-    global_pool: Literal["per_region", "shared"] = "per_region"
-    tenants: tuple[Tenant, ...] = ()
-    rtt_ms: float = Field(default=0.0, ge=0, le=60_000)  # added to every answer, refusals too
+    window: Literal["bucket", "fixed", "sliding"] = Field(
+        default="bucket", description="how a minute is metered; AWS does not say how it does it"
+    )
+    burst_s: float = Field(default=60.0, gt=0, le=3600, description="how many seconds of quota a bucket holds")
+    edge_s: float = Field(
+        default=0.0,
+        ge=0,
+        lt=60,
+        description='second at which fixed minutes begin, and every 60 s from there; only with window = "fixed"',
+    )
+    tpm: Quota | None = Field(
+        default=None, description="quota tokens a minute of every pool; 0: blocked; unset: the card's"
+    )
+    rpm: Quota | None = Field(
+        default=None, description="requests a minute of every pool; 0: blocked; unset: not limited"
+    )
+    pools: dict[str, PoolQuota] = Field(default_factory=dict, description="quotas of single pools")
+    # AWS does not say whether global is a pool per source Region or one for the account.
+    global_pool: Literal["per_region", "shared"] = Field(
+        default="per_region",
+        description='"shared": the global IDs of all source Regions draw on one pool, which is named "global"',
+    )
+    tenants: tuple[Tenant, ...] = Field(
+        default=(), description="[[emulator.tenants]] tables: others who draw on a pool for a time"
+    )
+    rtt_ms: float = Field(default=0.0, ge=0, le=60_000, description="added to every answer, refusals too [ms]")
     # Guesses below what the model takes, so that a demo does not wait: 60 output tokens come after 0.6 s.
-    latency_s: float = Field(default=0.3, ge=0, le=3600)
-    latency_per_token_s: float = Field(default=0.005, ge=0, le=10)
-    faults: dict[str, Share] = Field(default_factory=dict)
-    outages: tuple[Outage, ...] = ()
-    cache_miss: Share = 0.0  # of calls that AWS would run in a destination where no cache entry is
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    latency_s: float = Field(default=0.3, ge=0, le=3600, description="time to the first token [s]")
+    latency_per_token_s: float = Field(default=0.005, ge=0, le=10, description="time of each output token [s]")
+    faults: dict[str, Share] = Field(
+        default_factory=dict,
+        description="share of admitted calls that fails, by kind, together at most 1; docs/emulator.md lists the kinds",
+    )
+    outages: tuple[Outage, ...] = Field(
+        default=(), description="[[emulator.outages]] tables: calls to a Region that fail at its door for a time"
+    )
+    cache_miss: Share = Field(
+        default=0.0, description="share of calls that AWS would run in a destination where no cache entry is"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the faults")
     # What the control plane tells; Service Quotas tells the quotas above.
-    control_latency_s: float = Field(default=0.0, ge=0, le=3600)
-    denied: tuple[Operation, ...] = ()  # operations of the control plane that are not permitted
-    lifecycle: Literal["ACTIVE", "LEGACY"] = "ACTIVE"
-    end_of_life: str | None = None  # a time such as 2027-01-01T00:00:00Z
-    quota_codes: bool = True  # false: quotas have other codes than the card's, and the same names
-    destinations: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # "us-east-1/us", where the card is wrong
-    profiles: dict[ProfileArn, str] = Field(default_factory=dict)  # application inference profiles: ARN = scope
-    accounts: dict[str, AccountId] = Field(default_factory=dict)  # access key ID = account with pools of its own
+    control_latency_s: float = Field(
+        default=0.0, ge=0, le=3600, description="how long each call to the control plane takes [s]"
+    )
+    denied: tuple[Operation, ...] = Field(
+        default=(), description="operations of the control plane that are not permitted"
+    )
+    lifecycle: Literal["ACTIVE", "LEGACY"] = Field(
+        default="ACTIVE", description="what GetFoundationModel tells of the model"
+    )
+    end_of_life: str | None = Field(
+        default=None, description='the same, a time such as "2027-01-01T00:00:00Z"; unset: none'
+    )
+    quota_codes: bool = Field(
+        default=True, description="false: quotas have other codes than the card's, and the same names"
+    )
+    destinations: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Regions that a profile may run in, by source Region and scope, where the card is to be wrong",
+    )
+    profiles: dict[ProfileArn, str] = Field(
+        default_factory=dict, description="application inference profiles: the scope that each copies, by ARN"
+    )
+    accounts: dict[str, AccountId] = Field(
+        default_factory=dict,
+        description='account of 12 digits, by access key ID; its pools are named "222222222222:us-east-1/geo"',
+    )
 
     @field_validator("faults")
     @classmethod

@@ -18,13 +18,14 @@ class Cache(Table):
     """Prompt caching. A prefix goes up to a checkpoint: tools, then the system prompt, then messages."""
 
     system: bool = Field(
-        default=False, description="keep the prompt up to the end of the system prompt, ≥ 4,096 tokens"
+        default=False, description="have Bedrock keep the prompt up to the end of the system prompt, ≥ 4,096 tokens"
     )
-    tools: bool = Field(default=False, description="keep the tools alone, ≥ 4,096 tokens")
+    tools: bool = Field(default=False, description="have it keep the tools alone, ≥ 4,096 tokens")
     messages: Annotated[bool | int, PlainValidator(turns_kept)] = Field(
-        default=False, description="keep the first N messages too; true: all before the user's last"
+        default=False,
+        description="a whole number: have it keep so many first messages too; true: all before the user's last",
     )
-    ttl: Literal["5m", "1h"] = Field(default="5m", description="how long an unused prefix is kept: 5m or 1h")
+    ttl: Literal["5m", "1h"] = Field(default="5m", description="how long a prefix is kept from its last use")
 
     @property
     def asked(self) -> bool:

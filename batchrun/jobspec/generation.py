@@ -45,30 +45,33 @@ class Generation(Table):
     """How the answer is drawn. `schema_` holds the schema, also when the job file names a file."""
 
     max_tokens: Annotated[int | Literal["auto"], PlainValidator(a_length_or_auto)] = Field(
-        description='longest answer [tokens]; what quota holds for a row, so no larger than needed; "auto" learns it',
+        description="longest answer, a whole number of tokens up to the card's limit; every call holds it of the "
+        'quota, so no larger than needed; "auto" learns it',
         examples=["max_tokens = 512"],
     )
     max_tokens_ceiling: Count | None = Field(
         default=None,
         validate_default=True,
-        description='with max_tokens = "auto": longest answer that a row may get [tokens]',
+        description='longest answer that a row may get [tokens]; required with max_tokens = "auto", and only there',
     )
-    temperature: float | None = Field(default=None, ge=0, le=1, description="randomness; unset is the model's default")
-    top_p: float | None = Field(default=None, ge=0, le=1, description="nucleus sampling; instead of temperature")
+    temperature: float | None = Field(default=None, ge=0, le=1, description="randomness; unset: the model's default")
+    top_p: float | None = Field(default=None, ge=0, le=1, description="nucleus sampling; not together with temperature")
     stop_sequences: Texts = Field(default=(), max_length=MOST_STOP_SEQUENCES, description="texts that end the answer")
     thinking_budget_tokens: int | None = Field(
         default=None,
         ge=LEAST_THINKING,
         le=LARGEST,
-        description="reasoning before the answer, at most so many of max_tokens; paid and held as output",
+        description="reasoning before the answer [tokens], a part of max_tokens; paid and held as output",
     )
-    keep_thinking: bool = Field(default=False, description="keep the reasoning, in a column `thinking`")
-    schema_file: FilePath | None = Field(default=None, exclude=True, description="file that holds the JSON Schema")
+    keep_thinking: bool = Field(default=False, description="keep the reasoning, in the column `thinking`")
+    schema_file: FilePath | None = Field(
+        default=None, exclude=True, description="JSON file that holds the schema, instead of schema"
+    )
     schema_: Annotated[Any, PlainValidator(a_schema)] = Field(
         default=None,
         alias="schema",
         validate_default=True,
-        description="JSON Schema of the answer, which becomes the column `answer`",
+        description="JSON Schema of the answer, which becomes the column `answer`; needs the extra `schema`",
     )
 
     @property

@@ -45,25 +45,30 @@ class Model(Table):
     card: Name = Field(
         default="claude-haiku-4-5", description="model card: the name of a shipped one, or a path to one's own"
     )
-    api: Literal["invoke", "converse", "messages"] = Field(default="invoke", description="invoke, converse or messages")
+    api: Literal["invoke", "converse", "messages"] = Field(
+        default="invoke", description="API: InvokeModel, Converse or the Messages API"
+    )
     endpoint: Literal["runtime", "mantle"] = Field(
         default="runtime",
-        description="runtime or mantle: the Messages API in single Regions, on quotas of their own",
+        description='mantle: single Regions, on quotas of their own, with api = "messages" and no routing.scopes',
     )
     transport: Literal["sdk", "http"] = Field(
-        default="sdk", description="sdk, or http: the same calls at less CPU; the Messages API is always http"
+        default="sdk",
+        description="http: the same calls at less CPU than sdk; Converse always goes by sdk, the Messages API by http",
     )
     service_tier: Literal["default", "priority", "flex", "reserved"] | None = Field(
-        default=None, description="default, priority, flex or reserved; the tier that came back is a result column"
+        default=None, description="service tier to ask for; the one that came back is a result column; only with invoke"
     )
     guardrail_id: Annotated[str, AfterValidator(a_guardrail)] | None = Field(
-        default=None, description="ID or ARN of a guardrail that prompts and answers pass"
+        default=None, description="ID or ARN of a guardrail that prompts and answers pass; not with messages"
     )
     guardrail_version: Annotated[str, AfterValidator(a_guardrail_version)] | None = Field(
-        default=None, validate_default=True, description='its version, a number in quotes or "DRAFT"'
+        default=None,
+        validate_default=True,
+        description='version of the guardrail, a number in quotes or "DRAFT"; required with guardrail_id',
     )
     request_metadata: Annotated[dict[str, str], AfterValidator(tags)] = Field(
-        default={}, description="tags that AWS writes into its invocation log"
+        default={}, description="at most 16 tags that AWS writes into its invocation log; not with messages"
     )
 
     @property

@@ -101,7 +101,9 @@ class StorageOptions(Table):
     """How an object store is reached; what is left out is left to the SDK's own chain."""
 
     endpoint: Annotated[str, AfterValidator(a_store_url)] | None = Field(
-        default=None, description="URL of a store that is not AWS"
+        default=None, description='URL of a store such as "https://minio.example.org:9000"; unset: Amazon S3'
     )
-    region: str | None = Field(default=None, min_length=1, description="Region of the store")
-    profile: str | None = Field(default=None, min_length=1, description="profile of the shared AWS files")
+    region: str | None = Field(default=None, min_length=1, description="Region of the store; unset: the SDK's chain")
+    profile: str | None = Field(
+        default=None, min_length=1, description="profile of the shared AWS files; unset: the SDK's chain"
+    )

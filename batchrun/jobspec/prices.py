@@ -24,11 +24,15 @@ Price = Annotated[float, Field(ge=0)]
 class PriceClass(Table):
     """Prices of one class [USD per million tokens]; what is left out is the card's."""
 
-    input: Price | None = Field(default=None, description="uncached input tokens [USD per million]")
-    output: Price | None = Field(default=None, description="output tokens [USD per million]")
-    cache_write_5m: Price | None = Field(default=None, description="cache writes kept for 5 minutes [USD per million]")
-    cache_write_1h: Price | None = Field(default=None, description="cache writes kept for 1 hour [USD per million]")
-    cache_read: Price | None = Field(default=None, description="cache reads [USD per million]")
+    input: Price | None = Field(default=None, description="uncached input tokens [USD per million]; unset: the card's")
+    output: Price | None = Field(default=None, description="output tokens [USD per million]; unset: the card's")
+    cache_write_5m: Price | None = Field(
+        default=None, description="cache writes kept for 5 minutes [USD per million]; unset: the card's"
+    )
+    cache_write_1h: Price | None = Field(
+        default=None, description="cache writes kept for 1 hour [USD per million]; unset: the card's"
+    )
+    cache_read: Price | None = Field(default=None, description="cache reads [USD per million]; unset: the card's")
 
 
 class Prices(Table):

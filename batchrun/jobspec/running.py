@@ -94,11 +94,22 @@ def an_inference_id(written: str) -> str:
 class OwnLane(Table):
     """A lane that is not on the card: a profile of one's own, or another account's."""
 
-    id: Annotated[str, AfterValidator(an_inference_id)]
-    source_region: Annotated[Region | None, Field(validate_default=True)] = None
-    profile: Name | None = None
-    role_arn: Annotated[str, AfterValidator(a_role_arn)] | None = None
-    scope: Scope | None = None
+    id: Annotated[str, AfterValidator(an_inference_id)] = Field(
+        description="an inference ID, or the ARN of an inference profile, also of an application inference profile"
+    )
+    source_region: Region | None = Field(
+        default=None, validate_default=True, description="Region to call it in; required, unless the ARN tells it"
+    )
+    profile: Name | None = Field(
+        default=None, description="profile of the shared AWS files that calls it; unset: the job's own credentials"
+    )
+    role_arn: Annotated[str, AfterValidator(a_role_arn)] | None = Field(
+        default=None, description="role to assume for its calls; unset: none"
+    )
+    scope: Scope | None = Field(
+        default=None,
+        description="what the profile copies: says its pool and price where GetInferenceProfile cannot be read",
+    )
 
     @field_validator("source_region")
     @classmethod
@@ -119,8 +130,8 @@ class Routing(Table):
     )
     scopes: Scopes | None = Field(
         default=None,
-        description="inference IDs that may be used: us, eu, au, global; required, except on mantle, which has none, "
-        "and beside lanes of one's own",
+        description="inference IDs that may be used; required, except on mantle, which has none, and beside lanes of "
+        "one's own",
         examples=[SCOPES_EXAMPLE],
     )
     source_regions: Regions | None = Field(
@@ -128,21 +139,34 @@ class Routing(Table):
     )
     residency: Annotated[Literal["us", "eu", "au"] | tuple[str, ...] | None, PlainValidator(a_residency)] = Field(
         default=None,
-        description='where requests may run: "us", "eu", "au" or a list of Regions; unset: as the scopes allow',
+        description='where requests may run: "us", "eu" (Regions in EU member states), "au" or a list of Regions; a '
+        "lane that may run elsewhere is refused; unset: as the scopes allow",
     )
 
 
 class PoolQuota(Table):
     """What the account may use of one pool; None is unknown, 0 is blocked."""
 
-    tokens_per_minute: PerTime | None = Field(default=None, description="quota tokens a minute; 0 = blocked")
-    requests_per_minute: PerTime | None = Field(default=None, description="calls a minute; 0 = blocked")
-    tokens_per_day: PerTime | None = Field(default=None, description="quota tokens a day; 0 = blocked")
+    tokens_per_minute: PerTime | None = Field(
+        default=None, description="quota tokens a minute of that pool: source-Region/geo, /global or /mantle"
+    )
+    requests_per_minute: PerTime | None = Field(default=None, description="calls a minute of that pool")
+    tokens_per_day: PerTime | None = Field(default=None, description="quota tokens a day of that pool")
 
 
 class Quota(PoolQuota):
     """What every pool has unless `pools` names it."""
 
+    tokens_per_minute: PerTime | None = Field(
+        default=None,
+        description="quota tokens a minute of every pool; 0: blocked; unset: Service Quotas', else the card's",
+    )
+    requests_per_minute: PerTime | None = Field(
+        default=None, description="calls a minute of every pool; 0: blocked; unset: Service Quotas', else not limited"
+    )
+    tokens_per_day: PerTime | None = Field(
+        default=None, description="quota tokens a day of every pool; 0: blocked; unset: Service Quotas', else no limit"
+    )
     pools: Mapping[Annotated[str, AfterValidator(a_pool_name)], PoolQuota] = Field(
         default={}, description='quota of one pool: quota.pools."us-east-1/geo".tokens_per_minute'
     )
@@ -150,18 +174,26 @@ class Quota(PoolQuota):
         default=1.0, gt=0, le=1, description="never more than this share of a pool's quota in any 60 s"
     )
     global_pool: Literal["per_region", "shared"] = Field(
-        default="per_region", description='"shared": global is one pool for all source Regions'
+        default="per_region", description='"shared": the global inference IDs of all source Regions draw on one pool'
     )
-    discover: bool = Field(default=True, description="read quotas, profiles and the model's lifecycle from AWS")
+    discover: bool = Field(
+        default=True, description="read quotas, profiles and the model's lifecycle from AWS before the start"
+    )
 
 
 class Retry(Table):
     """When a row is sent again."""
 
     max_attempts: Count = Field(
-        default=6, description="calls of a row that may fail by its own faults; throttles do not count"
+        default=6,
+        description="calls of a row that may fail by its own faults; throttles and lack of capacity do not count",
     )
-    budget: float = Field(default=0.2, gt=0, le=1, description="extra calls as a share of calls over 5 minutes")
+    budget: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="extra calls as a share of calls over 5 minutes; above it admission slows, no row fails",
+    )
 
 
 class Limits(Table):
@@ -169,24 +201,33 @@ class Limits(Table):
 
     max_in_flight: Annotated[int | Literal["auto"], PlainValidator(a_bound_in_flight)] = Field(
         default="auto",
-        description='calls at the same time; "auto": quota rate × latency, within memory and file descriptors',
+        description='calls at the same time, or "auto": quota rate × latency, within memory and open files',
     )
     max_cost_usd: float | None = Field(
-        default=None, gt=0, description="dollars over the output's whole life; never exceeded"
+        default=None, gt=0, description="most dollars over the output's whole life, never exceeded; unset: no bound"
     )
-    deadline: LastingDuration | None = Field(default=None, description='longest run, such as "2h" [s once read]')
-    drain: Duration = Field(default=20.0, description="time for calls in flight to end after a signal [s once read]")
+    deadline: LastingDuration | None = Field(
+        default=None, description='longest run: "2h", "1h30m", "1d" or a number of seconds; unset: none'
+    )
+    drain: Duration = Field(
+        default=20.0, description='time for calls in flight to end after a signal: "20s" or seconds'
+    )
     max_failed: Annotated[int | float, PlainValidator(a_share_or_rows)] = Field(
-        default=0, description="rows that may end not ok: 5 is five rows, 0.05 is five in a hundred"
+        default=0,
+        description="rows that may end not ok: 5 is five rows, 0.05 is five in a hundred, 1.0 is all; above it exit 1",
     )
-    rows: Count | None = Field(default=None, description="rows to send in this run, as --limit; unset: all")
+    rows: Count | None = Field(
+        default=None, description="first rows of the input that are sent, as --limit; unset: all"
+    )
 
 
 class Aws(Table):
     """Which account, reached how; credentials themselves come from the SDK's chain and are in no job file."""
 
     profile: Name | None = Field(default=None, description="profile of the shared AWS files; unset: the SDK's chain")
-    role_arn: Annotated[str, AfterValidator(a_role_arn)] | None = Field(default=None, description="role to assume")
+    role_arn: Annotated[str, AfterValidator(a_role_arn)] | None = Field(
+        default=None, description="ARN of a role to assume; unset: none"
+    )
     endpoint_url: Annotated[str, AfterValidator(checked_endpoint)] | None = Field(
         default=None, description='"emulator", or a URL on loopback that may hold {region}; unset: AWS'
     )

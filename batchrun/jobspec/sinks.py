@@ -39,9 +39,10 @@ class SinkTable(Table):
     extra: ClassVar[tuple[str, str] | None] = None  # (module, extra of batchrun that installs it)
 
     type: Name = Field(
-        description="jsonl, delta, postgres or the name of an installed plug-in", examples=['type = "jsonl"']
+        description="jsonl, delta, postgres or the name of an installed plug-in, which has keys of its own",
+        examples=['type = "jsonl"'],
     )
-    name: Name | None = Field(default=None, description="how messages name this sink; unset: type and target")
+    name: Name | None = Field(default=None, description="how messages name this sink; unset: its type and target")
 
     @property
     def target(self) -> str:
@@ -68,7 +69,7 @@ class Jsonl(SinkTable):
     """A folder of JSON Lines files, one per part."""
 
     path: FilePath = Field(description="folder of the files", examples=['path = "out/reviews-jsonl"'])
-    compression: Literal["none", "gzip", "zstd"] = Field(default="none", description="none, gzip or zstd")
+    compression: Literal["none", "gzip", "zstd"] = Field(default="none", description="of each file")
 
     @property
     def target(self) -> str:
@@ -103,7 +104,7 @@ class Delta(SinkTable):
         description="folder or s3:// URL of the table", examples=['path = "out/reviews-delta"']
     )
     storage_options: Annotated[Mapping[str, str], AfterValidator(no_secrets)] = Field(
-        default={}, description="endpoint, region and the like, in the names of object_store"
+        default={}, description="endpoint, region and the like, in object_store's names; no credentials"
     )
 
     @property
@@ -122,11 +123,13 @@ class Postgres(SinkTable):
 
     extra = ("psycopg", "postgres")
 
-    table: Name = Field(description='table, or "schema.table"', examples=['table = "reviews"'])
+    table: Name = Field(description='table, or "schema.table"; made if it is missing', examples=['table = "reviews"'])
     dsn: Name | None = Field(
-        default=None, description="connection string without a password; unset: libpq's PG* variables"
+        default=None, description="connection string without a password; unset, and no dsn_env: libpq's PG* variables"
     )
-    dsn_env: Name | None = Field(default=None, description="environment variable that holds the connection string")
+    dsn_env: Name | None = Field(
+        default=None, description="environment variable that holds the connection string, instead of dsn"
+    )
 
     @property
     def target(self) -> str:

@@ -58,7 +58,7 @@ class JobSpec(Table):
     """
 
     name: Annotated[str, AfterValidator(a_job_name)] = Field(
-        description="name of the job", examples=['name = "reviews"']
+        description="name of the job: letters, digits, '-', '_' and '.', at most 100", examples=['name = "reviews"']
     )
     input: Input
     prompt: Prompt
@@ -71,7 +71,7 @@ class JobSpec(Table):
     limits: Limits = Limits()
     dedupe: Annotated[bool | Literal["force"], PlainValidator(a_dedupe)] = Field(
         default=False,
-        description='true: equal requests are sent once, and every row has the answer; "force" with temperature > 0',
+        description='true: equal requests are sent once, and every row has the answer; with temperature > 0 "force"',
     )
     output: Output
     sink: tuple[InstanceOf[SinkTable], ...] = Field(default=(), description="[[sink]] tables: where results go besides")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 
 from batchrun.jobspec.values import Table, Text
 from batchrun.structured.definition import ANSWER_TOOL
@@ -38,9 +38,13 @@ def an_input_schema(schema: object) -> Any:
 class Tool(Table):
     """One tool; `input_schema` says what the model fills in when it asks for it."""
 
-    name: Annotated[str, AfterValidator(a_tool_name)]
-    description: Text | None = None
-    input_schema: Annotated[Any, PlainValidator(an_input_schema)]
+    name: Annotated[str, AfterValidator(a_tool_name)] = Field(
+        description="name of the tool: 1 to 64 letters, digits, '_' or '-'"
+    )
+    description: Text | None = Field(default=None, description="what it is for, in words for the model")
+    input_schema: Annotated[Any, PlainValidator(an_input_schema)] = Field(
+        description='JSON Schema of what the model fills in, with type = "object"'
+    )
 
     def declared(self) -> dict[str, Any]:
         """Return the tool as the Messages API writes it."""

@@ -48,12 +48,14 @@ class Input(Table):
     """Where the rows come from; `path` holds absolute paths, URLs and globs, also when the job file names only one."""
 
     path: Annotated[tuple[str, ...], PlainValidator(input_paths)] = Field(
-        description="file, folder or glob, also s3://, or a list of them: .parquet, .jsonl or .csv",
+        description="file, folder or glob, also s3://, or a list of them; files are .parquet, .jsonl or .csv",
         examples=['path = "data/*.parquet"'],
     )
     id: Name | None = Field(default=None, description="column that labels rows; the key is always the row number")
-    keep: Names = Field(default=(), description="columns carried into the result")
-    storage_options: StorageOptions = StorageOptions()
+    keep: Names = Field(default=(), description="columns carried into the result, with their types")
+    storage_options: StorageOptions = Field(
+        default=StorageOptions(), description="endpoint, region and profile of the store"
+    )
 
     @field_validator("id", "keep")
     @classmethod
@@ -80,27 +82,33 @@ def differently_named(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
 class Prompt(Table):
     """What is sent for a row. `system` and `user` hold the text, also when the job file names a file."""
 
-    system_file: FilePath | None = Field(default=None, exclude=True, description="file that holds the system prompt")
+    system_file: FilePath | None = Field(
+        default=None, exclude=True, description="file that holds the system prompt, instead of system"
+    )
     system: Text | None = Field(
         default=None,
         validate_default=True,
         description='system prompt: Jinja2 over the row\'s columns, also row["a b"]',
     )
-    user_file: FilePath | None = Field(default=None, exclude=True, description="file that holds the user prompt")
+    user_file: FilePath | None = Field(
+        default=None, exclude=True, description="file that holds the user prompt, instead of user"
+    )
     messages: Name | None = Field(
-        default=None, description="instead of user: a column of list<struct<role, content>> or of JSON text"
+        default=None, description="instead of user: a column of `list<struct<role, content>>` or of JSON text"
     )
     user: Text | None = Field(
         default=None,
         validate_default=True,
-        description='user prompt: Jinja2 over the row\'s columns, also row["a b"]; a null is an error of its row',
+        description="user prompt, as system; a null is an error of its row; required without user_file or messages",
     )
-    prefill: Text | None = Field(default=None, description="start of the answer, which goes on where it ends")
+    prefill: Text | None = Field(
+        default=None, description="start of the answer, which goes on where it ends; no white space at its end"
+    )
     images: Names = Field(
-        default=(), description="columns of images: bytes, or paths and s3:// URLs; a list gives several"
+        default=(), description="columns of images: bytes, or paths and s3:// URLs; a cell that is a list gives several"
     )
     tools: Annotated[tuple[Tool, ...], AfterValidator(differently_named), BeforeValidator(as_tuple)] = Field(
-        default=(), description="tools that the model may ask for: name, description, input_schema; none is run"
+        default=(), description="[[prompt.tools]] tables: tools that the model may ask for; none is run"
     )
 
     @field_validator("system_file", "user_file")
@@ -147,15 +155,16 @@ class Output(Table):
     """Where the results go."""
 
     path: Place = Field(description="folder of the results, or s3://bucket/prefix", examples=['path = "out/reviews"'])
-    rows_per_part: int = Field(default=10_000, ge=1, le=MOST_ROWS_PER_PART, description="rows of a result file")
+    rows_per_part: int = Field(default=10_000, ge=1, le=MOST_ROWS_PER_PART, description="most rows of a result file")
     fsync: Fsync = Field(
-        default="1s", description="when answers are on the disk, for power loss: always, 1s or never; a kill takes none"
+        default="1s", description="how soon answers are on the disk, in case the power fails; a kill takes none of them"
     )
     flush_s: float = Field(
-        default=5, gt=0, le=3600, description="with output in S3: seconds between copies of the logs there"
+        default=5, gt=0, le=3600, description="with output in S3: time between copies of the open logs there [s]"
     )
     scratch: FilePath | None = Field(
-        default=None, description="with output in S3: local folder for logs and parts; default .batchrun/NAME"
+        default=None,
+        description="with output in S3: local folder for logs and parts; unset: .batchrun/NAME beside the job file",
     )
     storage_options: StorageOptions = Field(
         default=StorageOptions(), description="endpoint, region and profile of the store"
