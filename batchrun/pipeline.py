@@ -95,10 +95,9 @@ class Pipeline:
         """Stop at once: cancel the calls in flight and the parts to write. The next start sends and writes them."""
         self._at.gate.close()
         self._at.output.target.store.hurry()
-        calls = self._at.gate.admissions.in_flight
-        self._at.gate.closed_by = RunStopped(
-            f"stopped at once: {calls} calls in flight were cut off; their rows are sent again and may be paid twice"
-        )
+        cut_off = f"stopped at once: {self._at.gate.admissions.in_flight} calls in flight were cut off"
+        if self._at.gate.closed_by is None or isinstance(self._at.gate.closed_by, RunStopped):  # else a cause to act on
+            self._at.gate.closed_by = RunStopped(f"{cut_off}; their rows are sent again and may be paid twice")
         self._cut_off_rows()
         if self._parts is not None:
             self._parts.cancel_scope.cancel()

@@ -13,6 +13,9 @@ from batchrun.errors import BatchrunError, RunStopped
 from batchrun.lanes.gate import Gate
 from batchrun.signals import ENDING, heeded
 
+# GNU timeout signals a process and then its group, a terminal that closes does it twice too: that is one signal.
+ONE_SIGNAL_S = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -53,7 +56,7 @@ async def _run(
     async with AsyncExitStack() as stack, anyio.create_task_group() as beside:
         if ending.signals:
             received = stack.enter_context(anyio.open_signal_receiver(*heeded()))
-            beside.start_soon(_end_on_signals, received, pipeline, gate)
+            beside.start_soon(_end_on_signals, received, pipeline, gate, clock)
         if ending.deadline_s is not None:
             beside.start_soon(_end_at_deadline, clock, ending.deadline_s, gate)
         beside.start_soon(watch)
@@ -68,11 +71,14 @@ def _first_cause(group: BaseExceptionGroup) -> BaseException:
     return _first_cause(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _end_on_signals(received: AsyncIterator[signal.Signals], pipeline: Work, gate: Gate) -> None:
+async def _end_on_signals(received: AsyncIterator[signal.Signals], pipeline: Work, gate: Gate, clock: Clock) -> None:
+    first_s: float | None = None
     async for one in received:
-        if gate.closed.is_set():
-            pipeline.hurry()
+        if first_s is not None:
+            if clock.now_s() >= first_s + ONE_SIGNAL_S:
+                pipeline.hurry()
         else:
+            first_s = clock.now_s()
             gate.close(RunStopped(f"{one.name}: no more calls were sent, those in flight were given time to end"))
 
 

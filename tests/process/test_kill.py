@@ -76,14 +76,46 @@ def test_a_signalled_run_drains_and_nothing_is_paid_twice(tmp_path: Path, name: 
         assert stats(url)["repeated_calls"] == 0
 
 
+def wait_until_all_are_out(url: str) -> None:
+    """Wait until as many calls are in flight as may be."""
+    looks = 400
+    while stats(url)["in_flight"] < IN_FLIGHT:
+        looks -= 1
+        assert looks, f"never {IN_FLIGHT} calls in flight"
+        signal.sigtimedwait([], 0.05)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(tmp_path: Path) -> None:
+    with emulator("--latency-s", "1") as url:
+        job = write_job(tmp_path, url, ROWS, IN_FLIGHT)
+        process = start(job)
+        wait_until_all_are_out(url)
+        process.send_signal(signal.SIGTERM)  # as GNU timeout does it, to the process and then to its group
+        process.send_signal(signal.SIGINT)
+        stopped = finish(process)
+
+        assert (stopped["exit_code"], stopped["usd_unsettled"]) == (3, 0)
+        assert "were cut off" not in stopped["reason"]
+
+
+def test_a_signal_while_a_deadline_drains_is_the_first_and_cuts_nothing_off(tmp_path: Path) -> None:
+    with emulator("--latency-s", "3") as url:
+        job = write_job(tmp_path, url, ROWS, IN_FLIGHT)
+        process = start(job, "--set", "limits.deadline=1.5")
+        wait_until_all_are_out(url)
+        signal.sigtimedwait([], 1.5)
+        process.send_signal(signal.SIGTERM)
+        stopped = finish(process)
+
+        assert (stopped["exit_code"], stopped["rows"], stopped["usd_unsettled"]) == (3, IN_FLIGHT, 0)
+        assert "limits.deadline" in stopped["reason"]
+
+
 def test_a_second_signal_ends_a_run_at_once(tmp_path: Path) -> None:
     with emulator("--latency-s", "30") as url:
         job = write_job(tmp_path, url, 50, IN_FLIGHT)
         process = start(job)
-        deadline = 200
-        while stats(url)["in_flight"] < IN_FLIGHT and deadline:
-            deadline -= 1
-            signal.sigtimedwait([], 0.05)
+        wait_until_all_are_out(url)
         process.send_signal(signal.SIGTERM)
         signal.sigtimedwait([], 0.3)
         process.send_signal(signal.SIGTERM)
