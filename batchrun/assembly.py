@@ -150,7 +150,7 @@ def assemble(
     stations = Stations(
         backlog=backlog,
         renderer=ready.renderer,
-        requests=Requests(ready.sampling, ready.card.request_bytes),
+        requests=Requests(ready.sampling, ready.card.request_bytes, ready.largest_day),
         gate=gate,
         dispatch=dedupe or dispatch,
         output=output,

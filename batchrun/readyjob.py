@@ -77,6 +77,12 @@ class ReadyJob:
         return max((inf if number is None else number for number in numbers), default=inf)
 
     @property
+    def largest_day(self) -> float:
+        """Return the same of quota tokens a day."""
+        numbers = [quota.tokens_per_day for quota in self.quotas.values() if not quota.blocked]
+        return max((inf if number is None else number for number in numbers), default=inf)
+
+    @property
     def emulated(self) -> bool:
         """Tell whether answers come from something else than AWS: any endpoint of one's own is on this machine."""
         return self.spec.aws.endpoint_url is not None

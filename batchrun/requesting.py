@@ -1,6 +1,7 @@
 """From a prompt to a request: its body, and an estimate of its tokens that usage corrects."""
 
 from dataclasses import replace
+from math import inf
 
 from batchrun.bedrock.body import InvokeFrame, Sampling, head_of, invoke_body
 from batchrun.bedrock.checkpoints import NO_CHECKPOINTS, TOOL_TOKENS, Prefixes
@@ -20,11 +21,13 @@ class Requests:
     long ones look far smaller than they are.
     """
 
-    def __init__(self, sampling: Sampling, largest_bytes: int) -> None:
+    def __init__(self, sampling: Sampling, largest_bytes: int, largest_day: float = inf) -> None:
+        """Take how answers are drawn, and the most bytes of a request and quota tokens of a day that can be had."""
         self._frame = InvokeFrame(sampling)
         self._prefixes = Prefixes(sampling.cache, head_of(sampling)) if sampling.cache != NO_CHECKPOINTS else None
         self._max_tokens = sampling.max_tokens
         self._largest_bytes = largest_bytes
+        self._largest_day = largest_day
         # Tools and a schema are text that the model reads; the rest of what surrounds a row's text is not.
         bare = replace(sampling, schema=None, tools=(), cache=NO_CHECKPOINTS)
         self._frame_bytes = len(invoke_body(Prompt(None, (Message("user", ""),)), bare))
@@ -35,7 +38,7 @@ class Requests:
     def request(self, row: int, prompt: Prompt) -> Request:
         """Return the request of a prompt.
 
-        Raises RowError if it cannot be written as UTF-8 or is larger than Bedrock takes.
+        Raises RowError if it cannot be written as UTF-8, or is larger than Bedrock takes at all or in a day.
         """
         try:
             body = self._frame.body(prompt)
@@ -45,6 +48,8 @@ class Requests:
             raise RowError(f"the request has {len(body)} bytes, Bedrock takes {self._largest_bytes}")
         text_tokens = (len(body) - prompt.image_bytes - self._frame_bytes) * self._tokens / self._bytes
         input_tokens = self._frame_tokens + int(text_tokens) + prompt.image_tokens
+        if (hold := input_tokens + self._max_tokens) > self._largest_day:
+            raise RowError(f"the row holds {hold} quota tokens, no pool has more than {self._largest_day:.0f} a day")
         prefixes = self._prefixes.of(prompt) if self._prefixes is not None else ()
         return Request(row, prompt, body, input_tokens, self._max_tokens, prefixes)
 

@@ -92,7 +92,7 @@ def _rendered_sample(ready: ReadyJob, source: Source, rows: int) -> Sample:
 
 def _rendered(ready: ReadyJob, source: Source, first_row: int, stop_row: int) -> Iterator[Request | str]:
     """Yield each row's request, or why it has none."""
-    requests = Requests(ready.sampling, ready.card.request_bytes)
+    requests = Requests(ready.sampling, ready.card.request_bytes, ready.largest_day)
     for batch in source.read(ready.renderer.columns, first_row, stop_row):
         for row, cells in enumerate(rows_of(batch.batch), batch.first_row):
             try:

@@ -248,6 +248,16 @@ def test_a_row_that_every_pool_refuses_though_it_looks_small_ends_unsendable(tmp
     assert ended.wall_s < 900
 
 
+def test_a_row_larger_than_a_day_is_unsendable_without_a_call_and_holds_up_nobody(tmp_path):
+    prompts = ["x y z " * 15_000, *numbered(20)]
+    quota = {"tokens_per_minute": 60_000, "tokens_per_day": 20_000}
+    ended = rehearse(job(tmp_path, prompts, quota=quota, limits={"max_failed": 1}))
+
+    assert (ended.code, ended.summary["by_status"]) == (0, {"ok": 20, "unsendable": 1})
+    assert "no pool has more than 20000 a day" in ended.row(0)["error_message"]
+    assert ended.transport.sends[0] == 0
+
+
 @pytest.mark.parametrize("window", ["fixed", "sliding", "bucket"])
 def test_a_start_into_a_minute_that_the_last_one_used_up_loses_no_row(tmp_path, window):
     emulator = {"window": window, "tpm": 60_000, "latency_s": 0.5, "rtt_ms": 50}
