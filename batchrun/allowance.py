@@ -1,7 +1,11 @@
 """Allowance: what a run may send, from its quotas, its dollars and what the answers of earlier starts took."""
 
+from datetime import datetime
+from math import inf
+
 from batchrun.caching import least_tokens
 from batchrun.clock import Clock
+from batchrun.errors import BatchrunError
 from batchrun.lanes.admission import Admissions, Budgets
 from batchrun.lanes.budget import DollarBudget, RetryBudget, price_order
 from batchrun.lanes.doubt import Doubts
@@ -12,12 +16,14 @@ from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.lanes.warmth import Warmth
 from batchrun.readyjob import ReadyJob
+from batchrun.screen.status import read_status
 from batchrun.storage.output import Output
 from batchrun.transports import connections_of
 
 # How much longer than a minute a mirror keeps a charge: calls take unequal times to arrive. A guess; a charge that is
 # kept too short costs a refusal a minute, one that is kept too long 0.17 % of a sliding minute for each 0.1 s.
 SKEW_S = 0.1
+MINUTE_S = 60.0
 
 
 def admissions_of(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
@@ -28,6 +34,9 @@ def admissions_of(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     )
     doubts = Doubts(metering.day_ends_at_s)
     pools = {name: Pool(name, quota, metering, doubts) for name, quota in ready.quotas.items()}
+    if spec.quota.share < 1 and _ended_before_s(output, clock) < MINUTE_S:
+        for pool in pools.values():
+            pool.share_is_used(clock.now_s())
     fixed = spec.limits.max_in_flight
     budgets = Budgets(
         in_flight=InFlightLimit(
@@ -43,6 +52,15 @@ def admissions_of(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
     router = Router(ready.lanes, pools, price_order(ready.prices))
     warmth = Warmth(spec.cache.ttl, least_tokens(ready.card)) if spec.cache.asked else None
     return Admissions(router, budgets, ready.prices, ready.output_burndown, clock.seconds_to_midnight, warmth)
+
+
+def _ended_before_s(output: Output, clock: Clock) -> float:
+    """Return how long ago an earlier start of this output was last seen at work [s]; inf if there was none."""
+    try:
+        told = read_status(output.target.store)
+        return (clock.today() - datetime.fromisoformat(told["updated_at"])).total_seconds()
+    except (BatchrunError, ValueError, TypeError):
+        return inf
 
 
 def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from batchrun.bedrock.faults import Fault
+from batchrun.bedrock.faults import Action, Fault
 from batchrun.clock import Clock
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.trial import Trial
@@ -43,7 +43,7 @@ class Outcomes:
     def failed(self, trial: Trial, lane: Lane, fault: Fault, largest_hold: float, *, unsendable: bool) -> Outcome:
         """Return the outcome of a row that gets no answer any more; `largest_hold` is the largest ever admitted."""
         message = fault.message
-        if trial.rested_throttles and unsendable:
+        if trial.rested_throttles and unsendable and fault.action is Action.TOKENS:
             message = (
                 f"never fits any pool: {trial.rested_throttles} tries on rested pools were throttled; the row holds "
                 f"{trial.request.hold} quota tokens, the largest hold ever admitted is "

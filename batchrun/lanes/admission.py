@@ -23,6 +23,8 @@ from batchrun.lanes.trial import BUSY_THROTTLES, HOPELESS_THROTTLES, RESTED_THRO
 from batchrun.lanes.warmth import Warmth
 from batchrun.records import Request, Usage
 
+CHEAPER_S = 0.25  # between looks for a lane that the dollars left still cover
+
 
 class Bound(Enum):
     """What a row at the front waits for."""
@@ -111,7 +113,7 @@ class Admissions:
             return Refused(_bound(lane), lane.at_s)
         worst_usd = self.worst_usd(trial.request, lane)
         if not self.budgets.dollars.fits(worst_usd):
-            return Refused(Bound.DOLLARS, inf)
+            return self._too_dear(trial.request, now_s)
         pool, breaker = self.router.books_of(lane)
         self.in_flight += 1
         breaker.in_flight += 1
@@ -124,6 +126,14 @@ class Admissions:
             return Admission(lane, pool, pool.reserve(hold, now_s), worst_usd, now_s)
         leads = kept.warmth.sent(lane, kept.keys, now_s)
         return Admission(lane, pool, pool.reserve(hold, now_s), worst_usd, now_s, kept.keys, leads)
+
+    def _too_dear(self, request: Request, now_s: float) -> Refused:
+        """Tell what a row waits for that the dollars left do not cover: a cheaper lane, if they cover that."""
+        lanes = [one for one in self.router.lanes if not self.router.breakers[one].shut(now_s)]
+        cheapest_usd = min((self.worst_usd(request, one) for one in lanes), default=inf)
+        if self.budgets.dollars.fits(cheapest_usd):
+            return Refused(Bound.QUOTA, now_s + CHEAPER_S)
+        return Refused(Bound.DOLLARS, inf)
 
     def limit(self, now_s: float) -> int:
         """Return how many calls may be in flight now."""

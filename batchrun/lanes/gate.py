@@ -7,7 +7,7 @@ in when a pool has been idle for a minute, or back into the line when one that i
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from math import inf
 
 import anyio
@@ -110,8 +110,8 @@ class Gate:
         looking = now_s >= self._look_at_s
         if self._resting and looking:
             self._call_back(now_s)
-        if self._groups:
-            self._call_groups_back(now_s)
+        if self.admissions.warmth is not None:
+            self._call_groups_back(self.admissions.warmth.changed(), now_s)
         blocked = self._admit_line(now_s)
         aside = self._look_aside(now_s, looking=looking) if self._resting else None
         kept_back = self._first_group() if self._groups else None
@@ -196,10 +196,8 @@ class Gate:
         group.waiters.append(waiter)
         group.at_s = min(group.at_s, at_s)
 
-    def _call_groups_back(self, now_s: float) -> None:
+    def _call_groups_back(self, changed: Set[bytes], now_s: float) -> None:
         """Put those back into the line whose prefix was written, or will not be, and those whose time has come."""
-        assert self.admissions.warmth is not None, "only a cache makes rows wait for a prefix"
-        changed = self.admissions.warmth.changed()
         for keys, group in list(self._groups.items()):
             if group.at_s <= now_s or not changed.isdisjoint(keys):
                 del self._groups[keys]

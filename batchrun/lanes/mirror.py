@@ -184,8 +184,9 @@ class Mirror:
         before = self._unconfirmed.passed_beyond
         self._unconfirmed.confirm(now_s)
         in_a_row = self._unconfirmed.passed_beyond
-        if in_a_row > before == 0 and self._doubt.edge_s is not None:
-            self.minute.turn(self._doubt.edge_s)
+        edge_s = self._doubt.edge_s
+        if in_a_row > before == 0 and edge_s is not None and edge_s <= now_s:  # the next plan's edge is still to come
+            self.minute.turn(edge_s)
             self._unconfirmed.passed_beyond = 0
             self._doubt.found_edge(now_s)
         elif in_a_row > before:

@@ -134,6 +134,9 @@ class Pool:
         What those settle above or below their holds is missing from the day's tokens.
         """
         self._day.charge(sum(pool._day.used(now_s) for pool in pools), now_s)
+        if self._promise is not None:
+            for promise in (pool._promise for pool in pools if pool._promise is not None):
+                self._promise.charge(*promise.most(now_s), now_s)
         self._tokens.take_over([pool._tokens for pool in pools], now_s)
         self._requests.take_over([pool._requests for pool in pools], now_s)
 
@@ -177,8 +180,16 @@ class Pool:
     def settled_elsewhere(self, charge: float, now_s: float) -> None:
         """Take what a call of its lane came to that is booked on a joint pool: if they part, it was its own."""
         self.settled_tokens += charge
+        self._day.charge(charge, now_s)
         self._tokens.inherit(charge, now_s)
         self._requests.inherit(1, now_s)
+        if self._promise is not None:
+            self._promise.charge(charge, 1, now_s)
+
+    def share_is_used(self, now_s: float) -> None:
+        """Take that an earlier start may have used the promised share in the last minute."""
+        if self._promise is not None:
+            self._promise.charge(self.quota.tokens_per_minute or 0.0, self.quota.requests_per_minute or 0.0, now_s)
 
     def keep(self, reservation: Reservation, now_s: float) -> None:
         """Leave the hold of a call whose end is unknown where it is: Bedrock may hold it too."""

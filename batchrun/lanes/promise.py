@@ -62,6 +62,15 @@ class Promise:
         self._leave(promised)
         self._requests.settle(promised.requests, 0.0, now_s)
 
+    def charge(self, tokens: float, requests: float, now_s: float) -> None:
+        """Count what was charged elsewhere: by another pool's name, or by an earlier start."""
+        self._tokens.hold(tokens, now_s)
+        self._requests.hold(requests, now_s)
+
+    def most(self, now_s: float) -> tuple[float, float]:
+        """Return the most that calls of the last minute can have come to: quota tokens, and requests."""
+        return self._tokens.used(now_s) + self._in_flight, self._requests.used(now_s)
+
     def _leave(self, promised: Promised) -> None:
         self._calls -= 1
         self._in_flight = self._in_flight - promised.most if self._calls else 0.0  # no rounding is carried for ever

@@ -229,6 +229,18 @@ def test_a_row_larger_than_any_quota_goes_to_a_rested_pool_only():
     assert admitted(books, row, 60.0).reservation.rested
 
 
+def test_dollars_that_cover_a_cheaper_lane_only_are_kept_for_it():
+    books = admissions({GLOBAL: tpm(1_000), GEO: tpm(60_000)}, cap_usd=0.00125)
+    first = trial(0)
+    books.answered(admitted(books, first, 0.0), first, Usage(100, 100), 0.2)
+    row = trial(1)
+    soon = books.admit(row, 0.3)
+
+    assert isinstance(soon, Refused)
+    assert (soon.bound, soon.at_s) == (Bound.QUOTA, pytest.approx(0.55))
+    assert admitted(books, row, 60.0).lane.scope == "global"
+
+
 def test_five_throttles_by_rested_pools_make_a_row_unsendable():
     books = admissions(ONE)
     row = trial(hold=70_000)

@@ -1,6 +1,7 @@
 """The gate: who goes first, who wakes whom, and that nobody waits for ever. Time jumps: see tests/virtual.py."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -10,7 +11,8 @@ from batchrun.errors import AccessError, RunStopped
 from batchrun.lanes.admission import Admission, Admissions, Bound
 from batchrun.lanes.gate import Gate, GateClosedError
 from batchrun.lanes.trial import Trial
-from batchrun.records import Usage
+from batchrun.lanes.warmth import Warmth
+from batchrun.records import Prefix, Usage
 from tests.lanes.books import DAY, NO_LANE, SERVER, TOKENS, admissions, tpm, trial
 from tests.virtual import run_virtual
 
@@ -381,3 +383,19 @@ def test_a_row_that_never_fits_is_found_out_within_minutes():
 
     assert len(entrance.let_in) == 5
     assert 240 <= entrance.let_in[-1][1] < 300  # five tries, a minute apart
+
+
+def test_prefixes_that_change_while_nobody_waits_for_one_are_forgotten():
+    books = admissions({GEO: tpm(None)})
+    books.warmth = Warmth("5m", 4_096)
+
+    async def play(entrance, rows):
+        for number in range(20):
+            row = trial(number)
+            row.request = replace(row.request, prefixes=(Prefix(bytes([number]), 6_000, 21_000),))
+            await entrance.enter(row)
+            entrance.answer(row)
+
+    at_the_gate(books, play)
+
+    assert books.warmth.changed() == set()

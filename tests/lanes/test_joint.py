@@ -1,5 +1,6 @@
 """A joint pool: what it takes over, and how it finds out that its members are several after all."""
 
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 
@@ -157,3 +158,27 @@ def test_a_test_that_failed_for_other_reasons_proves_nothing():
                 pool.settle(reservation, CALL, now_s)
 
     assert not pool.several
+
+
+def test_a_promise_knows_what_other_pools_of_the_one_quota_were_charged():
+    promised = replace(tpm(30_000), promised=True)
+    pools = [Pool(f"r{number}", promised, AT_ONCE) for number in range(3)]
+    for pool in pools:
+        pool.settle(pool.reserve(400, 0.0), 9_000, 1.0)
+    refused = [pool.reserve(400, 2.0) for pool in pools]
+    for pool, reservation in zip(pools, refused, strict=True):
+        pool.refuse(reservation, 2.1, requests=False)
+    one = JointPool("global", pools, refused[0], 2.1)
+    one.ready_at(400, 10.0)  # it begins
+
+    assert one._promise is not None
+    assert one._promise.most(10.0)[0] == 27_000
+    assert one.ready_at(1_000, 10.0) > 60.0  # 5 x 1,000 more could break it
+
+
+def test_a_pool_that_parts_again_keeps_what_went_by_its_lane_in_its_promise_and_its_day():
+    pool = Pool("r", replace(tpm(30_000), promised=True, tokens_per_day=40_000), AT_ONCE)
+    pool.settled_elsewhere(28_000, 5.0)
+
+    assert pool.ready_at(1_000, 6.0) > 60.0
+    assert pool.day_left(6.0) == 12_000

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchrun.emulator.meter import Bucket, FixedWindow, Meter, SlidingMinute
+from batchrun.lanes.doubt import Doubts
 from batchrun.lanes.metering import Metering
 from batchrun.lanes.mirror import Mirror
 from tests.lanes.books import CAPACITY, LOST, MODEL, SERVER, admissions, admitted, tpm, trial
@@ -427,3 +428,21 @@ def test_a_quota_that_others_hold_whole_is_tried_ever_more_seldom_and_used_soon_
     assert driven.refusals(0.0, 300.0) < 45  # 0.5 s, 1, 2, 4, and then 8 s apart
     assert min(driven.admitted) < 300.0 + 9.0
     assert driven.rate(340.0, 400.0) > 95.0
+
+
+def test_a_full_minute_that_is_still_to_come_is_no_edge_at_which_a_window_turned():
+    metering = Metering(day_ends_at_s=6_000.0, round_trip_s=0.15)
+    doubts = Doubts(metering.day_ends_at_s)
+    pools = [Mirror(10_000, metering, doubts, slack=0.0, cautious=True) for _ in range(2)]
+    for one in pools:
+        one.inherit(10_000, 4_999.0)
+        one.take_over([], 4_999.0)  # neither waits for a window that began with its first call
+        one.ready_at(500, 5_002.0)
+    doubts.went_well(5_002.0, at_edge=False)  # each tests for itself
+    tests = [one.hold(500, one.ready_at(500, 5_014.0)) for one in pools]
+    pools[0].refuse(tests[0], 5_014.15)
+    assert doubts.edge_s == 5_040.0
+    pools[1].ready_at(500, 5_014.5)  # its test has passed
+
+    assert all(test.beyond for test in tests)
+    assert pools[1].minute.used(5_014.5) == 10_500

@@ -2,6 +2,7 @@
 
 import pytest
 
+from batchrun.bedrock.faults import classify
 from batchrun.emulator.service import Bedrock
 from batchrun.errors import AccessError
 from tests.emulated_transport import EmulatedTransport
@@ -74,6 +75,21 @@ def test_a_row_that_bedrock_finds_invalid_is_unsendable_after_one_call(tmp_path)
 
     assert (row["status"], ended.transport.sends[9]) == ("unsendable", 1)
     assert row["error_code"] == "ValidationException"
+
+
+def test_a_row_that_was_throttled_once_and_is_invalid_says_what_is_invalid(tmp_path):
+    class Refusing(EmulatedTransport):
+        async def send(self, inference_id, source_region, request):
+            if request.row == 0 and not self.sends[0]:
+                self.sends[0] += 1
+                return classify("ThrottlingException", 429, "Too many tokens, please wait before trying again.")
+            return await super().send(inference_id, source_region, request)
+
+    spec = job(tmp_path, ["[[fault=ValidationException]] Name a fish."], limits={"max_failed": 1})
+    row = rehearse(spec, Refusing(Bedrock(spec.emulator))).row(0)
+
+    assert (row["status"], row["error_code"]) == ("unsendable", "ValidationException")
+    assert "never fits" not in row["error_message"]
 
 
 @pytest.mark.parametrize("kind", ["garbage", "empty"])

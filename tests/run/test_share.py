@@ -174,3 +174,16 @@ def test_a_plan_at_half_the_quota_takes_twice_as_long(tmp_path):
     half = plan(job(tmp_path, numbered(300), quota={"share": 0.5}))["minutes"]
 
     assert half["at_most"] == pytest.approx(2 * whole["at_most"], abs=0.02)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_start_within_a_minute_of_the_last_keeps_the_promise_too(tmp_path, window):
+    quota = {"tokens_per_minute": QUOTA, "share": SHARE}
+    emulator = {"window": window, "tpm": QUOTA, "latency_s": 0.5}
+    first = rehearse(job(tmp_path, numbered(300), quota=quota, emulator=emulator, limits={"deadline": 20}))
+    second = rehearse(
+        job(tmp_path, numbered(300), quota=quota, emulator=emulator, limits={"deadline": 59}), first.transport
+    )
+
+    assert (first.code, second.code) == (3, 3)
+    assert second.summary["rows"] == first.summary["rows"] > 0
