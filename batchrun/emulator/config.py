@@ -1,8 +1,9 @@
 """The `[emulator]` table of a job file: quotas, latency and chaos of the local Bedrock."""
 
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from batchrun.bedrock.card import Card
 from batchrun.emulator.faults import FAULTS
@@ -19,6 +20,7 @@ Operation = Literal[
     "ListAWSDefaultServiceQuotas",
     "GetCallerIdentity",
 ]
+_LISTED = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 ProfileArn = Annotated[
     str, Field(pattern=r"^arn:aws:bedrock:[a-z0-9-]+:[0-9]{12}:application-inference-profile/[a-z0-9]+$")
@@ -27,7 +29,7 @@ SHARED_POOL = "global"  # the name of the one global pool, where all source Regi
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PoolQuota(_Table):
@@ -111,7 +113,7 @@ class EmulatorSpec(_Table):
         default="per_region",
         description='"shared": the global IDs of all source Regions draw on one pool, which is named "global"',
     )
-    tenants: tuple[Tenant, ...] = Field(
+    tenants: Annotated[tuple[Tenant, ...], _LISTED] = Field(
         default=(), description="[[emulator.tenants]] tables: others who draw on a pool for a time"
     )
     rtt_ms: float = Field(default=0.0, ge=0, le=60_000, description="added to every answer, refusals too [ms]")
@@ -122,7 +124,7 @@ class EmulatorSpec(_Table):
         default_factory=dict,
         description="share of admitted calls that fails, by kind, together at most 1; docs/emulator.md lists the kinds",
     )
-    outages: tuple[Outage, ...] = Field(
+    outages: Annotated[tuple[Outage, ...], _LISTED] = Field(
         default=(), description="[[emulator.outages]] tables: calls to a Region that fail at its door for a time"
     )
     cache_miss: Share = Field(
@@ -133,7 +135,7 @@ class EmulatorSpec(_Table):
     control_latency_s: float = Field(
         default=0.0, ge=0, le=3600, description="how long each call to the control plane takes [s]"
     )
-    denied: tuple[Operation, ...] = Field(
+    denied: Annotated[tuple[Operation, ...], _LISTED] = Field(
         default=(), description="operations of the control plane that are not permitted"
     )
     lifecycle: Literal["ACTIVE", "LEGACY"] = Field(
@@ -145,7 +147,7 @@ class EmulatorSpec(_Table):
     quota_codes: bool = Field(
         default=True, description="false: quotas have other codes than the card's, and the same names"
     )
-    destinations: dict[str, tuple[str, ...]] = Field(
+    destinations: dict[str, Annotated[tuple[str, ...], _LISTED]] = Field(
         default_factory=dict,
         description="Regions that a profile may run in, by source Region and scope, where the card is to be wrong",
     )
@@ -183,6 +185,16 @@ class EmulatorSpec(_Table):
         """Name every pool: the card's, and those of further accounts as `ACCOUNT:us-east-1/geo`."""
         further = [f"{account}:" for account in dict.fromkeys(self.accounts.values())]
         return [prefix + name for prefix in ("", *further) for name in card.pool_names()]
+
+    @field_validator("end_of_life")
+    @classmethod
+    def _is_a_time(cls, end_of_life: str | None) -> str | None:
+        if end_of_life is not None:
+            try:
+                datetime.fromisoformat(end_of_life)
+            except ValueError:
+                raise ValueError('must be a time such as "2027-01-01T00:00:00Z"') from None
+        return end_of_life
 
     def check_pools(self, card: Card) -> None:
         """Raise ValueError if a pool, a tenant or an outage names what `card` does not have."""
