@@ -19,9 +19,9 @@ from batchrun.bedrock.wire import SLOWEST_TOKENS_PER_S
 from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
 from batchrun.records import Completion
+from tests.nat_gateway import NatGateway, nat_gateway
 from tests.process.runs import emulator as emulator_process
 from tests.process.runs import stats
-from tests.proxy import Proxy, proxy
 
 HOURS_S = 3 * 3_600.0
 READ_TIMEOUT = "batchrun.bedrock.wire.LEAST_READ_TIMEOUT_S"
@@ -30,21 +30,21 @@ over_both = pytest.mark.parametrize("carrier", BOTH, ids=str)
 
 
 @asynccontextmanager
-async def behind_a_proxy(forgets_after_s: float = float("inf")) -> AsyncIterator[tuple[Emulator, Proxy]]:
-    """An emulator that is reached through a proxy alone."""
+async def behind_a_gateway(forgets_after_s: float = float("inf")) -> AsyncIterator[tuple[Emulator, NatGateway]]:
+    """An emulator that is reached through a gateway alone."""
     spec = EmulatorSpec(latency_s=0, latency_per_token_s=0)
-    async with serve(spec) as emulator, proxy(emulator.url, forgets_after_s) as between:
+    async with serve(spec) as emulator, nat_gateway(emulator.url, forgets_after_s) as between:
         yield emulator, between
 
 
-def at(between: Proxy) -> Access:
+def at(between: NatGateway) -> Access:
     return Access(endpoint_url=f"{between.url}/{{region}}")
 
 
 @over_both
 async def test_a_connection_that_the_network_has_forgotten_is_not_used_again(carrier: Carrier) -> None:
     # The same ratio as 300 s to 350 s: six tenths of what the network forgets after.
-    async with behind_a_proxy(forgets_after_s=0.5) as (emulator, between):
+    async with behind_a_gateway(forgets_after_s=0.5) as (emulator, between):
         async with carrier(at(between), keep_alive_s=0.3) as transport:
             for _ in range(2):
                 async with anyio.create_task_group() as calls:
@@ -60,11 +60,11 @@ async def test_a_connection_that_the_network_has_forgotten_is_not_used_again(car
 
 
 @over_both
-async def test_the_proxy_of_these_tests_does_swallow_what_comes_over_a_forgotten_connection(
+async def test_the_gateway_of_these_tests_does_swallow_what_comes_over_a_forgotten_connection(
     carrier: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(READ_TIMEOUT, -3.0)  # and 4 s for 100 tokens
-    async with behind_a_proxy(forgets_after_s=0.1) as (_, between):
+    async with behind_a_gateway(forgets_after_s=0.1) as (_, between):
         async with carrier(at(between), keep_alive_s=30) as transport:
             await transport.send(carrier.inference_id, "us-east-1", request())
             await anyio.sleep(0.2)
@@ -76,7 +76,7 @@ async def test_the_proxy_of_these_tests_does_swallow_what_comes_over_a_forgotten
 
 @over_both
 async def test_a_connection_in_use_every_so_often_is_kept(carrier: Carrier) -> None:
-    async with behind_a_proxy() as (_, between), carrier(at(between)) as transport:
+    async with behind_a_gateway() as (_, between), carrier(at(between)) as transport:
         for row in range(5):
             await transport.send(carrier.inference_id, "us-east-1", request(row=row))
 
@@ -86,7 +86,7 @@ async def test_a_connection_in_use_every_so_often_is_kept(carrier: Carrier) -> N
 @over_both
 async def test_after_a_sleep_calls_go_out_on_new_connections(carrier: Carrier) -> None:
     slept = [777.0]
-    async with behind_a_proxy() as (_, between):
+    async with behind_a_gateway() as (_, between):
         async with carrier(at(between), slept_s=lambda: slept[0]) as transport:
             await transport.send(carrier.inference_id, "us-east-1", request())
             between.forgets_all = True  # the router at home, the balancer
@@ -101,7 +101,7 @@ async def test_after_a_sleep_calls_go_out_on_new_connections(carrier: Carrier) -
         assert (between.connections, between.swallowed) == (2, 0)
 
 
-async def _remember_new_connections(between: Proxy) -> None:
+async def _remember_new_connections(between: NatGateway) -> None:
     with anyio.fail_after(5):
         while between.connections < 2:
             await anyio.lowlevel.checkpoint()
@@ -111,7 +111,7 @@ async def _remember_new_connections(between: Proxy) -> None:
 @over_both
 async def test_a_nap_that_nobody_forgets_anything_in_costs_no_connection(carrier: Carrier) -> None:
     slept = [0.0]
-    async with behind_a_proxy() as (_, between):
+    async with behind_a_gateway() as (_, between):
         async with carrier(at(between), slept_s=lambda: slept[0]) as transport:
             for _ in range(5):
                 await transport.send(carrier.inference_id, "us-east-1", request())
@@ -123,7 +123,7 @@ async def test_a_nap_that_nobody_forgets_anything_in_costs_no_connection(carrier
 @over_both
 async def test_calls_that_were_out_end_on_the_old_connections_which_then_close(carrier: Carrier) -> None:
     slept = [0.0]
-    async with behind_a_proxy() as (emulator, between):
+    async with behind_a_gateway() as (emulator, between):
         async with carrier(at(between), slept_s=lambda: slept[0]) as transport:
             answers: list[Any] = []
 
@@ -148,7 +148,7 @@ async def test_calls_that_were_out_end_on_the_old_connections_which_then_close(c
 
 @over_both
 async def test_clients_of_credentials_that_were_renewed_do_not_stay_behind(carrier: Carrier) -> None:
-    async with behind_a_proxy() as (_, between), carrier(at(between)) as transport:
+    async with behind_a_gateway() as (_, between), carrier(at(between)) as transport:
         for row in range(4):
             answer = await transport.send(carrier.inference_id, "us-east-1", request(row=row))
             assert isinstance(answer, Completion)

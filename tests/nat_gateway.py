@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback with the faults of networks: it forgets idle connections, resets some, and goes away."""
+"""A NAT gateway on loopback with the faults of networks: it forgets idle connections, resets some, and goes away."""
 
 import asyncio
 import socket
@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST, not FIN
 
 
-class Proxy:
-    """Carries bytes to one address, as a NAT gateway does: what it forgets it swallows, without a word to anybody."""
+class NatGateway:
+    """Carries bytes to one address, as such a gateway does: what it forgets it swallows, without a word to anybody."""
 
     def __init__(self, target: str, forgets_after_s: float = float("inf"), resets_every: int = 0) -> None:
         """Take where to, after how long without traffic a connection is forgotten, and which answers break off."""
@@ -62,7 +62,7 @@ class Proxy:
         try:
             await self._carry(reader, writer)
         except (OSError, asyncio.CancelledError):
-            pass  # either end has gone, or the proxy has
+            pass  # either end has gone, or the gateway has
         finally:
             self._tasks.discard(task)
             self._writers.discard(writer)
@@ -100,9 +100,11 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(target: str, forgets_after_s: float = float("inf"), resets_every: int = 0) -> AsyncIterator[Proxy]:
-    """Run a proxy in this event loop as long as the context lasts."""
-    started = Proxy(target, forgets_after_s, resets_every)
+async def nat_gateway(
+    target: str, forgets_after_s: float = float("inf"), resets_every: int = 0
+) -> AsyncIterator[NatGateway]:
+    """Run a gateway in this event loop as long as the context lasts."""
+    started = NatGateway(target, forgets_after_s, resets_every)
     await started.listen()
     try:
         yield started
