@@ -8,6 +8,7 @@ import pytest
 
 from batchrun.errors import InputError
 from batchrun.storage.source import find_files
+from tests.refusal import refusal_of
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -21,9 +22,7 @@ def names(base: Path, *paths: str) -> list[str]:
 
 
 def refusal(base: Path, *paths: str) -> str:
-    with pytest.raises(InputError) as error:
-        find_files(paths, base)
-    return str(error.value)
+    return refusal_of(InputError, find_files, paths, base)
 
 
 def test_numbers_in_names_sort_by_value(tmp_path: Path) -> None:
