@@ -8,7 +8,6 @@ import pytest
 
 from batchrun.errors import InputError
 from batchrun.storage.source import find_files
-from tests.refusal import refusal_of
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -22,7 +21,9 @@ def names(base: Path, *paths: str) -> list[str]:
 
 
 def refusal(base: Path, *paths: str) -> str:
-    return refusal_of(InputError, find_files, paths, base)
+    with pytest.raises(InputError) as error:
+        find_files(paths, base)
+    return str(error.value)
 
 
 def test_numbers_in_names_sort_by_value(tmp_path: Path) -> None:
