@@ -12,7 +12,6 @@ from batchrun.jobspec.generation import LEAST_THINKING
 
 TEXT = (Path(__file__).parent / "model-card-claude-haiku-4-5.txt").read_text(encoding="utf-8")
 CARD = load_card()
-BASE = "anthropic.claude-haiku-4-5-20251001-v1:0"
 ROW = re.compile(r"^\| ([a-z]+-[a-z]+-\d) \([^|]*\) \| ([^|]+) \|$", re.MULTILINE)
 
 

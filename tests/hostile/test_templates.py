@@ -8,6 +8,7 @@ import pytest
 from batchrun.errors import JobError
 from batchrun.render import Renderer, RowError, Templates
 from tests.cli.desk import EMULATED, JOB, lay
+from tests.refusal import refusal_of
 
 CELLS: dict[str, Any] = {"text": "abc\tdef\nghi " * 10, "n": 3, "words": ["a", "b"], "big": "x" * 1_000_000}
 
@@ -21,9 +22,7 @@ def rendered(user: str, **cells: Any) -> str:
 
 def refusal(user: str) -> str:
     """Return why a template is refused, for its row or for the job."""
-    with pytest.raises((RowError, JobError)) as error:
-        rendered(user)
-    return str(error.value)
+    return refusal_of((RowError, JobError), rendered, user)
 
 
 @pytest.mark.parametrize(

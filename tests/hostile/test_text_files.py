@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from batchrun.cells import rows_of
 from batchrun.errors import InputError
 from batchrun.storage.source import scan
+from tests.refusal import refusal_of
 
 HUGE = 20_000_000
 FEW = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -22,10 +23,9 @@ def rows(folder: Path, name: str, content: bytes) -> list[Any]:
 
 
 def refusal(folder: Path, name: str, content: bytes) -> str:
-    with pytest.raises(InputError) as error:
-        rows(folder, name, content)
-    assert str(error.value).startswith(f"{folder / name}: ")
-    return str(error.value).removeprefix(f"{folder / name}: ")
+    where, message = f"{folder / name}: ", refusal_of(InputError, rows, folder, name, content)
+    assert message.startswith(where)
+    return message.removeprefix(where)
 
 
 @pytest.mark.parametrize(

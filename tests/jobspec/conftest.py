@@ -9,6 +9,7 @@ import pytest
 from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
 from batchrun.jobspec.overrides import parsed
+from tests.refusal import refusal_of
 
 Build = Callable[..., JobSpec]
 Refusal = Callable[..., list[str]]
@@ -47,13 +48,7 @@ def build(tmp_path: Path) -> Build:
 @pytest.fixture
 def refusal(build: Build) -> Refusal:
     """Return the lines that refuse the smallest job with some keys changed."""
-
-    def lines(**keys: Any) -> list[str]:
-        with pytest.raises(JobError) as caught:
-            build(**keys)
-        return str(caught.value).splitlines()
-
-    return lines
+    return lambda **keys: refusal_of(JobError, build, **keys).splitlines()
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ import pytest
 from batchrun.errors import JobError
 from batchrun.jobspec import load_job
 from batchrun.jobspec.overrides import parsed
+from tests.refusal import refusal_of
 
 
 def refused(path, *overrides):
-    with pytest.raises(JobError) as caught:
-        load_job(path, overrides)
-    return str(caught.value).splitlines()
+    return refusal_of(JobError, load_job, path, overrides).splitlines()
 
 
 def test_a_mistake_in_the_toml_is_placed(job_file):

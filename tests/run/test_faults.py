@@ -9,7 +9,6 @@ from tests.emulated_transport import EmulatedTransport
 from tests.run.rehearsal import job, numbered, rehearse
 
 TWO_LANES = {"scopes": ["us"], "source_regions": ["us-east-1", "us-west-2"]}
-EAST_1_LANES = {"scopes": ["us", "global"], "source_regions": ["us-east-1"]}
 FEW_MAY_FAIL = {"max_failed": 0.5}
 
 

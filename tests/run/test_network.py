@@ -9,7 +9,7 @@ from batchrun.emulator.config import EmulatorSpec
 from batchrun.emulator.server import Emulator, serve
 from batchrun.emulator.service import Bedrock
 from tests.emulated_transport import EmulatedTransport
-from tests.proxy import Proxy, proxy
+from tests.nat_gateway import NatGateway, nat_gateway
 from tests.run.rehearsal import job, numbered, rehearse
 
 ROWS = 300
@@ -47,7 +47,7 @@ def test_a_network_that_is_away_for_minutes_fails_no_row(tmp_path, minutes):
     assert ended.summary["faults"]["ConnectError"] <= ended.transport.most_in_flight + 10 + 2 * minutes
 
 
-async def _run_through(folder, between: Proxy):
+async def _run_through(folder, between: NatGateway):
     spec = job(
         folder,
         PROMPTS,
@@ -61,7 +61,7 @@ async def _run_through(folder, between: Proxy):
 def test_one_connection_in_twenty_reset_in_the_middle_of_an_answer_fails_no_row(tmp_path):
     async def run():
         spec = EmulatorSpec(latency_s=0, latency_per_token_s=0)
-        async with serve(spec) as emulator, proxy(emulator.url, resets_every=20) as between:
+        async with serve(spec) as emulator, nat_gateway(emulator.url, resets_every=20) as between:
             summary = await _run_through(tmp_path, between)
             return summary, between.resets, emulator.stats()["repeated_calls"]
 
@@ -74,7 +74,7 @@ def test_one_connection_in_twenty_reset_in_the_middle_of_an_answer_fails_no_row(
 
 
 def test_an_endpoint_that_refuses_and_comes_back_is_taken_up_again(tmp_path):
-    async def leave_and_return(emulator: Emulator, between: Proxy) -> None:
+    async def leave_and_return(emulator: Emulator, between: NatGateway) -> None:
         while emulator.stats()["paid_calls"] < ROWS // 3:  # noqa: ASYNC110 - the emulator has no event for it
             await anyio.sleep(0.005)
         await between.leave()
@@ -83,7 +83,7 @@ def test_an_endpoint_that_refuses_and_comes_back_is_taken_up_again(tmp_path):
 
     async def run():
         spec = EmulatorSpec(latency_s=0.02, latency_per_token_s=0)
-        async with serve(spec) as emulator, proxy(emulator.url) as between, anyio.create_task_group() as beside:
+        async with serve(spec) as emulator, nat_gateway(emulator.url) as between, anyio.create_task_group() as beside:
             beside.start_soon(leave_and_return, emulator, between)
             return await _run_through(tmp_path, between)
 

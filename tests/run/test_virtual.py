@@ -17,7 +17,7 @@ def test_an_hour_of_sleep_takes_no_time():
     began_s = time.monotonic()
 
     assert run_virtual(sleep) == pytest.approx(3_600)
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 30  # of 3,600: a busy machine may take its time
 
 
 def test_timers_go_off_in_their_order():

@@ -34,6 +34,7 @@ def proxy(proxy_and_store: tuple[Proxy, Connection]) -> Iterator[Proxy]:
     proxy.hanging.clear()
     proxy.back.clear()
     proxy.away = False
+    proxy.waited_out = 0
     yield proxy
     proxy.back.set()
     assert proxy.faults == [], "a fault did not come about"

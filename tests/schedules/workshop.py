@@ -24,7 +24,6 @@ JOB = job_text(
 )
 QUICK = "latency_s = 0\n"
 STOPS_AT_ONCE = 'latency_s = 30\n[limits]\ndeadline = "0.05s"\ndrain = "0s"\n'
-HALF_A_SECOND = "latency_s = 0.5\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from tests.simulation.cases import CASES, Case, Target
+from tests.simulation.known import Known, Miss
 from tests.simulation.run import Result
 
 HEADER = (
@@ -35,7 +36,33 @@ class Line:
         """Name what the worst run misses."""
         return [name for name, one in _CHECKS if any(not one(self.target, result) for result in self.results)]
 
-    def text(self) -> str:
+    @property
+    def misses(self) -> list[Miss]:
+        """Return the same, each with the line's name."""
+        return [Miss(self.case.name, self.meter, figure) for figure in self.missed]
+
+    def worst(self, figure: str) -> float | None:
+        """Return a figure of the worst run, rounded as it is printed; None where it is no number."""
+        if figure == "throttled":
+            return max(result.throttled for result in self.results)
+        if figure != "makespan":
+            return None
+        if self.target.plus_s is not None:
+            return round(max(result.makespan_s - result.optimum_s for result in self.results), 1)
+        return round(max(result.ratio for result in self.results), 3)
+
+    def new(self, known: Known) -> list[Miss]:
+        """Return the misses that are not known, or are worse than what is."""
+        return [one for one in self.misses if one not in known or _above(self.worst(one.figure), known[one])]
+
+    def verdict(self, known: Known) -> str:
+        """Return "ok", "known" or "MISSED", with the figures that it is about."""
+        new = self.new(known)
+        told = ", ".join(one.figure + (f" (known as {known[one]:g})" if one in known else "") for one in new)
+        old = ", ".join(one.figure for one in self.misses if one not in new)
+        return "; ".join([f"MISSED: {told}"] * bool(told) + [f"known: {old}"] * bool(old)) or "ok"
+
+    def text(self, known: Known) -> str:
         """Return the line as it is printed."""
         results, target = self.results, self.target
         rows = results[0].rows
@@ -43,11 +70,10 @@ class Line:
         rtt = f"{rtts[0]} ms" if len(rtts) == 1 else f"{rtts[0]}–{rtts[-1]}"
         makespan, asked = _makespan(results, target)
         lost = sum(result.lost for result in results)
-        verdict = f"MISSED: {', '.join(self.missed)}" if self.missed else "ok"
         return (
             f"  {self.meter:<12}{rtt:>8}{len(results):>6}{sum(result.rows for result in results):>11,}  "
             f"{makespan:<30}{asked:>10}  {_throttled(results, rows):<30}"
-            f"{target.throttled_text(rows):>10}  {lost:>4}  {verdict}"
+            f"{target.throttled_text(rows):>10}  {lost:>4}  {self.verdict(known)}"
         )
 
 
@@ -60,6 +86,10 @@ def lines(results: Iterable[Result], *, by_rtt: bool) -> Iterator[Line]:
     order = {name: place for place, name in enumerate(CASES)}
     for key in sorted(groups, key=lambda key: (order[key[0]], CASES[key[0]].meters.index(key[1]), key[2])):
         yield Line(CASES[key[0]], groups[key])
+
+
+def _above(worst: float | None, known: float | None) -> bool:
+    return worst is not None and known is not None and worst > known
 
 
 def _makespan(results: Sequence[Result], target: Target) -> tuple[str, str]:

@@ -112,7 +112,7 @@ def test_a_cell_of_the_table_ends_with_every_row_and_is_the_same_again():
     # (132 × about 530 − 4,167) ÷ 833 a second: about 79 s.
     assert 70 < first.optimum_s < 90
     assert first.ratio > 0.95  # the last calls may leave debt behind
-    assert line_of(first).text().split()[:3] == ["bucket", "5", "s"]
+    assert line_of(first).text({}).split()[:3] == ["bucket", "5", "s"]
 
 
 def test_seeds_differ():

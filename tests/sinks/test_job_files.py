@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from batchrun.errors import JobError
 from batchrun.jobspec import JobSpec
 from batchrun.jobspec import sinks as sink_tables
 from tests.jobspec.conftest import smallest
+from tests.refusal import refusal_of
 from tests.sinks.plugged import BoxTable, install
 
 Build = Callable[..., JobSpec]
@@ -25,13 +25,7 @@ def build(tmp_path: Path) -> Build:
 @pytest.fixture
 def refusal(build: Build) -> Callable[..., list[str]]:
     """Return the lines that refuse the smallest job with some sinks."""
-
-    def lines(*sinks: Any) -> list[str]:
-        with pytest.raises(JobError) as caught:
-            build(*sinks)
-        return str(caught.value).splitlines()
-
-    return lines
+    return lambda *sinks: refusal_of(JobError, build, *sinks).splitlines()
 
 
 def test_paths_belong_to_the_job_files_folder(build, tmp_path):

@@ -16,6 +16,7 @@ from batchrun.sinks.conformance import Parts, SinkConformance
 from batchrun.sinks.conformance.parts import RUN, every_type
 from batchrun.sinks.conformance.place import deliver, versions
 from batchrun.sinks.jsonl import LEDGER, JsonlSink
+from tests.refusal import refusal_of
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ class TestConformance(SinkConformance):
 
 def refusal(place: JsonlPlace, run_id: str = RUN) -> str:
     """Return why the sink does not look at its folder."""
-    with pytest.raises(SinkError) as caught:
-        place.sink().versions(run_id, [0])
-    return str(caught.value)
+    return refusal_of(SinkError, place.sink().versions, run_id, [0])
 
 
 def test_duckdb_and_polars_read_the_folder(place: JsonlPlace, tmp_path: Path) -> None:

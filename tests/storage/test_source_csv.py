@@ -6,6 +6,7 @@ import pytest
 
 from batchrun.errors import InputError
 from batchrun.storage.source import scan
+from tests.refusal import refusal_of
 
 
 def rows(folder: Path, content: bytes, *columns: str) -> list[tuple[str, ...]]:
@@ -16,9 +17,7 @@ def rows(folder: Path, content: bytes, *columns: str) -> list[tuple[str, ...]]:
 
 def refusal(folder: Path, content: bytes) -> str:
     (folder / "a.csv").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.csv: ") as error:
-        scan(["a.csv"], folder)
-    return str(error.value)
+    return refusal_of(InputError, scan, ["a.csv"], folder)
 
 
 def test_every_field_is_text_and_none_is_null(tmp_path: Path) -> None:
@@ -77,5 +76,6 @@ def test_rows_in_the_middle_are_found(tmp_path: Path) -> None:
 def test_a_file_that_does_not_hold_together_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     message = refusal(tmp_path, content)
 
+    assert message.startswith(f"{tmp_path / 'a.csv'}: ")
     assert words in message
     assert "secret" not in message

@@ -9,6 +9,7 @@ import pytest
 
 from batchrun.errors import InputError
 from batchrun.storage.source import scan
+from tests.refusal import refusal_of
 
 ROW_OF_1_KB = b'{"n": 1, "pad": "' + b"x" * 1000 + b'"}\n'
 ROW_OF_1_MB = b'{"n": 1, "pad": "' + b"x" * 1_100_000 + b'"}\n'  # a block of its own
@@ -22,9 +23,7 @@ def rows(folder: Path, content: bytes, *columns: str) -> list[dict[str, Any]]:
 
 def refusal(folder: Path, content: bytes) -> str:
     (folder / "a.jsonl").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.jsonl: ") as error:
-        scan(["a.jsonl"], folder)
-    return str(error.value)
+    return refusal_of(InputError, scan, ["a.jsonl"], folder)
 
 
 def test_a_missing_key_is_null(tmp_path: Path) -> None:
@@ -121,5 +120,6 @@ def test_an_integer_that_is_read_as_it_was_written_is_welcome(tmp_path: Path, va
 def test_a_line_that_does_not_fit_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     message = refusal(tmp_path, content)
 
+    assert message.startswith(f"{tmp_path / 'a.jsonl'}: ")
     assert words in message
     assert "secret" not in message

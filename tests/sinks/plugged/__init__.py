@@ -11,6 +11,7 @@ import pytest
 from batchrun.sinks import Part, SinkError, SinkTable
 
 BOXES: dict[str, "Box"] = {}
+HANGS_S = 30.0  # a test that waits for it fails, and ends
 
 
 class BoxTable(SinkTable):
@@ -57,7 +58,7 @@ class BoxSink:
     def deliver(self, part: Part) -> None:
         rows = [row for batch in part.batches() for row in batch.to_pylist()]
         if self._box.hangs is not None:
-            self._box.hangs.wait(10)
+            self._box.hangs.wait(HANGS_S)
         if part.number in self._box.refuses:
             raise ValueError("not this one")
         if self._box.fails:

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback with the faults of networks: it forgets idle connections, resets some, and goes away."""
+"""A NAT gateway on loopback with the faults of networks: it forgets idle connections, resets some, and goes away."""
 
 import asyncio
 import socket
@@ -10,19 +10,18 @@ from urllib.parse import urlsplit
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST, not FIN
 
 
-class Proxy:
-    """Carries bytes to one address, as a NAT gateway does: what it forgets it swallows, without a word to anybody."""
+class NatGateway:
+    """Carries bytes to one address, as such a gateway does: what it forgets it swallows, without a word to anybody."""
 
-    def __init__(self, target: str, forgets_after_s: float = float("inf"), resets_every: int = 0) -> None:
-        """Take where to, after how long without traffic a connection is forgotten, and which answers break off."""
+    def __init__(self, target: str, resets_every: int = 0) -> None:
+        """Take where to, and which answers break off."""
         address = urlsplit(target)
         self._target = (address.hostname, address.port)
-        self._forgets_after_s = forgets_after_s
         self._resets_every = resets_every
         self._listener: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.forgets_all = False
         self.port = 0
         self.connections = 0
         self.swallowed = 0
@@ -36,6 +35,10 @@ class Proxy:
     @property
     def open_connections(self) -> int:
         return len(self._writers)
+
+    def forget(self) -> None:
+        """Forget the connections that there are, as after minutes without traffic; new ones are carried."""
+        self._forgotten |= self._writers
 
     async def listen(self) -> None:
         """Take connections, at the same port as before."""
@@ -62,24 +65,22 @@ class Proxy:
         try:
             await self._carry(reader, writer)
         except (OSError, asyncio.CancelledError):
-            pass  # either end has gone, or the proxy has
+            pass  # either end has gone, or the gateway has
         finally:
             self._tasks.discard(task)
             self._writers.discard(writer)
+            self._forgotten.discard(writer)
             writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target_reader, target = await asyncio.open_connection(*self._target)
         back = asyncio.create_task(self._answers(target_reader, writer))
-        loop = asyncio.get_running_loop()
-        last_s = loop.time()
         try:
             while data := await reader.read(65_536):
-                if self.forgets_all or loop.time() - last_s > self._forgets_after_s:
+                if writer in self._forgotten:
                     self.swallowed += 1
                     await reader.read()  # until the client gives up
                     return
-                last_s = loop.time()
                 target.write(data)
         finally:
             back.cancel()
@@ -100,9 +101,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(target: str, forgets_after_s: float = float("inf"), resets_every: int = 0) -> AsyncIterator[Proxy]:
-    """Run a proxy in this event loop as long as the context lasts."""
-    started = Proxy(target, forgets_after_s, resets_every)
+async def nat_gateway(target: str, resets_every: int = 0) -> AsyncIterator[NatGateway]:
+    """Run a gateway in this event loop as long as the context lasts."""
+    started = NatGateway(target, resets_every)
     await started.listen()
     try:
         yield started
