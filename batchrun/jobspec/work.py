@@ -28,7 +28,7 @@ RESULT_COLUMNS = (
     *("row", "status", "text", "answer", "stop_reason"),
     *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd"),
     *("endpoint", "inference_id", "source_region", "service_tier", "attempts", "latency_s"),
-    *("request_id", "error_code", "error_message", "finished_at", "thinking", "tool_calls"),
+    *("request_id", "error_code", "error_message", "finished_at"),
 )  # what every result has of its own, as in storage/schema.py
 MOST_ROWS_PER_PART = 1_000_000  # a guess: a part is held up by its slowest row, and a million of them is no part
 
