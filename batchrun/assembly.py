@@ -8,6 +8,7 @@ from random import Random
 import pyarrow as pa
 
 from batchrun.allowance import admissions_of
+from batchrun.assessment import Assessment
 from batchrun.backlog import Backlog, Columns, Span
 from batchrun.bedrock.transport import Transport
 from batchrun.clock import Clock
@@ -18,7 +19,6 @@ from batchrun.lanes.admission import Bound
 from batchrun.lanes.gate import Gate
 from batchrun.outcomes import Outcomes
 from batchrun.pipeline import Pipeline, Stations
-from batchrun.reading import Reading
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Status
 from batchrun.requesting import Requests
@@ -145,7 +145,7 @@ def assemble(
     if ready.spec.cache.asked:
         tally.cache = CacheTally()
     gate = Gate(admissions_of(ready, output, clock), clock, waiting_for)
-    dispatch = Dispatch(gate, transports, Outcomes(clock, _reading(ready)), output, tally, Random(0))
+    dispatch = Dispatch(gate, transports, Outcomes(clock, _assessment(ready)), output, tally, Random(0))
     dedupe = Dedupe(dispatch, known, gate, clock, tally) if known is not None else None
     stations = Stations(
         backlog=backlog,
@@ -170,10 +170,10 @@ def assemble(
     return gate, Pipeline(stations)
 
 
-def _reading(ready: ReadyJob) -> Reading:
+def _assessment(ready: ReadyJob) -> Assessment:
     generation = ready.spec.generation
     if generation.schema_ is None:
-        return Reading(keep_thinking=generation.keep_thinking)
+        return Assessment(keep_thinking=generation.keep_thinking)
     from batchrun.structured.judge import SchemaJudge  # jsonschema is an extra, and slow to import
 
-    return Reading(SchemaJudge(generation.schema_), generation.keep_thinking)
+    return Assessment(SchemaJudge(generation.schema_), generation.keep_thinking)

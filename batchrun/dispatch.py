@@ -7,6 +7,7 @@ from typing import Protocol
 
 import anyio
 
+from batchrun.assessment import CUT, MORE_FOR_A_MISFIT
 from batchrun.bedrock.faults import Action, Fault
 from batchrun.bedrock.renewal import Renewal
 from batchrun.bedrock.transport import Transport
@@ -17,7 +18,6 @@ from batchrun.lanes.lane import Lane
 from batchrun.lanes.retry import retrying
 from batchrun.lanes.trial import Trial
 from batchrun.outcomes import Outcomes
-from batchrun.reading import CUT, MORE_FOR_A_MISFIT
 from batchrun.records import Completion, Outcome, Prompt
 from batchrun.redaction import without_credentials, without_echo
 from batchrun.screen.tally import Tally
@@ -140,7 +140,7 @@ class Dispatch:
                 self._keep_for_now(admission.lane, trial, answer, spent_usd)
                 return False
             self._max_tokens.whole(trial, answer.usage.output, now_s)
-        trial.misfit = self._outcomes.reading.misfit(answer)
+        trial.misfit = self._outcomes.assessment.misfit(answer)
         if trial.misfit is None or trial.misfits >= MORE_FOR_A_MISFIT:
             return True
         trial.misfits += 1

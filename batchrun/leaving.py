@@ -10,9 +10,9 @@ from batchrun.assembly import Ground
 from batchrun.backlog import Span
 from batchrun.delivering import still_holds, success
 from batchrun.errors import BatchrunError, HurriedError, LockedError, StorageError
-from batchrun.hindsight import hindsight
+from batchrun.forecast.hindsight import hindsight
+from batchrun.forecast.probe import probe_record
 from batchrun.lanes.gate import Gate
-from batchrun.probe import probe_record
 from batchrun.readyjob import ReadyJob
 from batchrun.screen.answers import Allowed
 from batchrun.screen.progress import Progress

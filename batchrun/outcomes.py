@@ -2,19 +2,19 @@
 
 from dataclasses import replace
 
+from batchrun.assessment import MISFIT, PLAIN, Assessment, status_of
 from batchrun.bedrock.faults import Action, Fault
 from batchrun.clock import Clock
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.trial import Trial
-from batchrun.reading import MISFIT, PLAIN, Reading, status_of
 from batchrun.records import Completion, Outcome, Spent, Status
 
 
 class Outcomes:
-    """Makes them; `reading` is what the job wants of its answers."""
+    """Makes them; `assessment` is what the job wants of its answers."""
 
-    def __init__(self, clock: Clock, reading: Reading = PLAIN) -> None:
-        self.reading = reading
+    def __init__(self, clock: Clock, assessment: Assessment = PLAIN) -> None:
+        self.assessment = assessment
         self._clock = clock
 
     def answered(self, trial: Trial, lane: Lane, answer: Completion, latency_s: float | None) -> Outcome:
@@ -36,7 +36,7 @@ class Outcomes:
             error_code=MISFIT if trial.misfit is not None else None,
             error_message=trial.misfit,
             finished_at=finished_at(self._clock),
-            thinking=answer.thinking if self.reading.keep_thinking else None,
+            thinking=answer.thinking if self.assessment.keep_thinking else None,
             tool_calls=answer.tool_calls,
         )
 

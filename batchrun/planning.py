@@ -12,13 +12,13 @@ from typing import Any, TextIO
 from batchrun.account.now import discover_now
 from batchrun.api import RunOptions, run
 from batchrun.bedrock.body import converse_arguments, messages_body
-from batchrun.estimates import LONG_DAYS, MINUTES_A_DAY, Estimates, Row, long_time
-from batchrun.expected import Answers
-from batchrun.expected_cache import cache_warnings, expected_cache
+from batchrun.forecast.answers import Answers
+from batchrun.forecast.cache import cache_warnings, expected_cache
+from batchrun.forecast.estimates import LONG_DAYS, MINUTES_A_DAY, Estimates, Row, long_time
+from batchrun.forecast.sample import Sample, requests_of, take_sample
 from batchrun.jobspec import JobSpec
 from batchrun.readyjob import ReadyJob, make_ready
 from batchrun.records import Request
-from batchrun.sample import Sample, requests_of, take_sample
 from batchrun.screen.lanes import lane_record
 from batchrun.storage.opening import open_store
 from batchrun.storage.schema import result_schema

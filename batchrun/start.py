@@ -14,12 +14,12 @@ from batchrun.clock import Clock
 from batchrun.delivering import Delivering, in_step, open_deliveries
 from batchrun.engines.local import Ending, run_locally
 from batchrun.errors import AccessError, LockedError, StorageError
-from batchrun.estimates import too_long
-from batchrun.hindsight import earlier_forecast
+from batchrun.forecast.estimates import too_long
+from batchrun.forecast.hindsight import earlier_forecast
+from batchrun.forecast.probe import probe_spans
 from batchrun.holding import holding
 from batchrun.lanes.gate import Gate
 from batchrun.leaving import Ended, Leaving
-from batchrun.probe import probe_spans
 from batchrun.readyjob import ReadyJob
 from batchrun.recall import known_answers
 from batchrun.records import Status

@@ -9,7 +9,7 @@ import pytest
 
 import batchrun
 from batchrun.errors import JobError
-from batchrun.estimates import Estimates, Row
+from batchrun.forecast.estimates import Estimates, Row
 from batchrun.planning import plan
 from batchrun.readyjob import make_ready
 from batchrun.screen.plan import duration, plan_text

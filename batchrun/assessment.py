@@ -34,7 +34,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Assessment:
     """What a job wants of its answers: that they fit its schema, if it has one, and whether the reasoning is kept."""
 
     judge: Judge | None = None
@@ -50,4 +50,4 @@ class Reading:
         return self.judge.problem(answer.text)
 
 
-PLAIN = Reading()
+PLAIN = Assessment()

@@ -12,7 +12,7 @@ from typing import Any
 
 from batchrun.backlog import Span
 from batchrun.bedrock.card import Prices
-from batchrun.estimates import Estimates, Row
+from batchrun.forecast.estimates import Estimates, Row
 from batchrun.lanes.budget import dollars, price_order
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Outcome, Status

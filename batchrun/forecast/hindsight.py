@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from batchrun.errors import BatchrunError
-from batchrun.estimates import Estimates, Row
+from batchrun.forecast.estimates import Estimates, Row
+from batchrun.forecast.sample import take_sample
 from batchrun.readyjob import ReadyJob
 from batchrun.records import Totals
-from batchrun.sample import take_sample
 from batchrun.storage.source import Source
 from batchrun.storage.store import SUMMARY, Store
 
