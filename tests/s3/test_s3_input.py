@@ -10,7 +10,8 @@ import pytest
 from batchrun.api import verify
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.s3 import Bucket
-from batchrun.storage.source import Source, SourceFile, find_files, scan
+from batchrun.storage.source import Source, SourceFile, scan
+from batchrun.storage.source.files import find_files, order_of
 from tests.run.rehearsal import job_over, rehearse
 from tests.s3.proxy import Fault, Proxy
 
@@ -29,8 +30,8 @@ def fill(bucket: Bucket, *keys: str) -> None:
 
 
 def names(bucket: Bucket, *paths: str) -> list[str]:
-    found = find_files([bucket.where(path) for path in paths], Path("/"), bucket.store)
-    return [file.name.removeprefix(bucket.where()) for file in found]
+    found = find_files([bucket.where(path) for path in paths], Path("/"), bucket.store, [])
+    return [name.removeprefix(bucket.where()) for name in sorted(found, key=order_of)]
 
 
 def source(bucket: Bucket, *paths: str, known: Source | None = None, base: Path = Path("/")) -> Source:
@@ -100,7 +101,7 @@ def test_an_object_reached_twice_is_refused(bucket: Bucket) -> None:
 
 def test_a_bucket_that_is_not_there_is_no_fault_of_the_input(bucket: Bucket) -> None:
     with pytest.raises(StorageError, match="s3://nobodys/d/: there is no such bucket"):
-        find_files(["s3://nobodys/d"], Path("/"), bucket.store)
+        find_files(["s3://nobodys/d"], Path("/"), bucket.store, [])
 
 
 def test_rows_of_all_formats_and_of_both_places_are_read_under_one_numbering(bucket: Bucket, tmp_path: Path) -> None:
@@ -266,7 +267,7 @@ def test_a_glob_finds_in_a_store_what_it_finds_in_a_folder(bucket: Bucket, tmp_p
 
     def in_folder(pattern: str) -> list[str]:
         try:
-            return [file.name for file in find_files([pattern], tmp_path)]
+            return sorted(find_files([pattern], tmp_path, bucket.store, []), key=order_of)
         except InputError:
             return []
 
