@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchrun.api import run, verify
+from batchrun.engines.local import ONE_SIGNAL_S
 from batchrun.errors import HurriedError
 from batchrun.jobspec import JobSpec
 from batchrun.storage.s3 import Bucket, Connection, S3Options
@@ -59,7 +61,8 @@ def two_signals_when_it_hangs(proxy: Proxy) -> Iterator[None]:
     def wait_and_send() -> None:
         if proxy.hanging.wait(20):
             os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGINT)  # another one, since two of a kind may count as one
+            time.sleep(3 * ONE_SIGNAL_S)  # at once they would be one
+            os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=wait_and_send)
     sender.start()
