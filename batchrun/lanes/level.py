@@ -6,6 +6,7 @@ from math import inf
 RESERVE = 0.5  # of the refused call: a refusal sets the level so far below nothing; charges in transit are unseen
 LEAST_SPAN_S = 5.0  # between two refusals that measure a rate
 LEAST_CALLS = 10  # and what must have been charged between them at the believed rate, in calls: an error of 10 %
+FEWEST_CALLS = 2  # and what must have been charged at any rate: less is what a window shows before it turns
 REFUSALS = 12  # that are remembered to measure from
 RAISE = 1.25  # of the rate, after a time without a refusal while the level was all that held calls back
 FIRST_RAISE_S = 5.0
@@ -20,7 +21,8 @@ class Level:
 
     Under a bucket every refusal says that the level was below the refused call. Two refusals thus measure the rate:
     what was charged between them, and one call more, over the time between them is the most that it can be. The
-    tightest of these bounds is believed, until a raise of the rate goes unrefused.
+    tightest of these bounds is believed, until a raise of the rate goes unrefused. Where calls passed but hardly
+    anything was charged on the whole, they took what others gave back: that is a window, which has no such rate.
     """
 
     def __init__(self, per_minute: float | None) -> None:
@@ -112,7 +114,7 @@ class Level:
         bounds = [
             (self._charged - charged + cost) / (now_s - at_s)
             for at_s, charged in self._refusals
-            if now_s - at_s >= least_s
+            if now_s - at_s >= least_s and self._charged - charged >= FEWEST_CALLS * cost
         ]
         # Slower than one call a minute means nothing, and would take long to grow out of.
         least_per_s = min(cost / 60, self._ceiling_per_s or inf)

@@ -182,7 +182,10 @@ class Mirror:
         if not self._tried_turn and (self.minute.turned or now_s >= self.minute.turns_at()):
             self._try_turn()
         before = self._unconfirmed.passed_beyond
-        self._unconfirmed.confirm(now_s)
+        # What calls gave back that settled below their holds came to the meter before it was known here: it may be
+        # that alone which let the others pass.
+        fit = self._unconfirmed.beyond > 0 and not self.minute.forbids(0.0, now_s)
+        self._unconfirmed.confirm(now_s, fit=fit)
         in_a_row = self._unconfirmed.passed_beyond
         edge_s = self._doubt.edge_s
         if in_a_row > before == 0 and edge_s is not None and edge_s <= now_s:  # the next plan's edge is still to come

@@ -14,7 +14,7 @@ class Unconfirmed:
     """How many calls may be out that no refusal has had the time to answer: one after a refusal, then ever more.
 
     `passed` counts the calls confirmed since the last refusal, `passed_beyond` those of them that the minute forbade:
-    of these one may be unconfirmed, and one more for each that was confirmed.
+    of these one may be unconfirmed, and one more for each that was confirmed. `beyond` of them are unconfirmed.
     """
 
     def __init__(self, round_trip_s: float) -> None:
@@ -22,7 +22,7 @@ class Unconfirmed:
         self.passed = 0
         self.passed_beyond = 0
         self._sent: deque[tuple[float, bool]] = deque()
-        self._beyond = 0
+        self.beyond = 0
         self._round_trip_s = round_trip_s
 
     def __repr__(self) -> str:
@@ -41,29 +41,29 @@ class Unconfirmed:
 
     def ready_beyond_at(self, now_s: float, most: float = inf) -> float:
         """Return when another call may be sent that the minute forbids [s]; `most` of them may be out."""
-        if self._beyond <= min(self.passed_beyond, most) or not self._sent:
+        if self.beyond <= min(self.passed_beyond, most) or not self._sent:
             return now_s
         return self._sent[0][0] + CONFIRMED_AFTER * self._round_trip_s
 
     def sent(self, now_s: float, *, beyond: bool) -> None:
         """Note a call; `beyond` if the minute forbade it."""
         self._sent.append((now_s, beyond))
-        self._beyond += beyond
+        self.beyond += beyond
 
-    def confirm(self, now_s: float) -> None:
-        """Count the calls that no refusal came for in time."""
+    def confirm(self, now_s: float, *, fit: bool = False) -> None:
+        """Count the calls that no refusal came for in time; `fit` if those that the minute forbade fit by now."""
         until_s = now_s - CONFIRMED_AFTER * self._round_trip_s
         while self._sent and self._sent[0][0] <= until_s:
             _, beyond = self._sent.popleft()
             self.passed += 1
-            self.passed_beyond += beyond
-            self._beyond -= beyond
+            self.passed_beyond += beyond and not fit
+            self.beyond -= beyond
 
     def forget(self, sent_at_s: float, *, beyond: bool) -> None:
         """Take out a call that was refused, or failed for other reasons; also one that was confirmed too soon."""
         try:
             self._sent.remove((sent_at_s, beyond))
-            self._beyond -= beyond
+            self.beyond -= beyond
         except ValueError:
             self.passed = max(0, self.passed - 1)
             self.passed_beyond = max(0, self.passed_beyond - beyond)
@@ -77,4 +77,4 @@ class Unconfirmed:
     def start_again(self) -> None:
         """Begin an episode: one call at a time."""
         self._sent.clear()
-        self.passed = self.passed_beyond = self._beyond = 0
+        self.passed = self.passed_beyond = self.beyond = 0

@@ -157,16 +157,32 @@ def test_a_measurement_never_exceeds_the_quota():
     assert refused_twice(1_000, after_s=30.0).rate_per_s == 10  # 33.7 a second were let through
 
 
-@pytest.mark.parametrize(("after_s", "rate_per_s"), [(9.9, 10), (10.0, 2)])
+@pytest.mark.parametrize(("after_s", "rate_per_s"), [(9.9, 10), (10.0, 3)])
 def test_a_span_of_less_than_ten_calls_measures_nothing(after_s, rate_per_s):
-    # Ten calls of 10 at 10 a second take 10 s; (10 + 10) / 10 s is 2 a second.
-    assert refused_twice(10, after_s).rate_per_s == rate_per_s
+    # Ten calls of 10 at 10 a second take 10 s; (20 + 10) / 10 s is 3 a second.
+    assert refused_twice(20, after_s).rate_per_s == rate_per_s
 
 
-@pytest.mark.parametrize(("after_s", "rate_per_s"), [(4.9, 10), (5.0, 0.4)])
+@pytest.mark.parametrize(("after_s", "rate_per_s"), [(4.9, 10), (5.0, 0.6)])
 def test_a_span_of_less_than_five_seconds_measures_nothing(after_s, rate_per_s):
-    # Ten calls of 1 would take 1 s; (1 + 1) / 5 s is 0.4 a second.
-    assert refused_twice(1, after_s, cost=1).rate_per_s == rate_per_s
+    # Ten calls of 1 would take 1 s; (2 + 1) / 5 s is 0.6 a second.
+    assert refused_twice(2, after_s, cost=1).rate_per_s == rate_per_s
+
+
+@pytest.mark.parametrize(("charged", "rate_per_s"), [(19, 10), (20, 1)])
+def test_less_than_two_calls_on_the_whole_measure_nothing_however_long_they_took(charged, rate_per_s):
+    assert refused_twice(charged, after_s=30.0).rate_per_s == rate_per_s  # (20 + 10) / 30
+
+
+def test_calls_that_took_what_others_gave_back_measure_nothing():
+    one = level()
+    one.charge(200, 0.0)  # twenty calls of 10 in flight as the first is refused: a window is full
+    one.pin(10, 0.0, 0.0, measure=True)
+    one.correct(-150, 1.0)  # they settle at 2.5 each
+    one.charge(150, 1.0)  # fifteen calls more, and it is full again
+    one.pin(10, 0.0, 15.0, measure=True)  # not (0 + 10) / 15: on a window nothing flows in before it turns
+
+    assert one.rate_per_s == 10
 
 
 def test_a_refusal_at_a_door_that_was_shut_since_the_last_measures_nothing():
@@ -190,7 +206,7 @@ def test_a_looser_bound_does_not_raise_the_rate():
 
 
 def test_the_rate_never_falls_below_one_call_a_minute():
-    assert refused_twice(0, after_s=100.0).rate_per_s == pytest.approx(10 / 60)  # and not 10 / 100
+    assert refused_twice(20, after_s=300.0).rate_per_s == pytest.approx(10 / 60)  # and not (20 + 10) / 300
 
 
 def test_five_seconds_after_a_refusal_a_call_that_leaves_the_level_low_raises_the_rate():
@@ -266,17 +282,17 @@ def test_a_raise_that_is_not_refused_makes_older_bounds_void():
     one = slowed()
     one.charge(10, 35.0)
     one.charge(10, 40.0)
-    one.pin(10, 0.0, 100.0, measure=True)  # since 30 s: 30 / 70 s, if it still counted
+    one.pin(10, 0.0, 100.0, measure=True)  # since 30 s: (20 + 10) / 70 s, if it still counted
 
     assert one.rate_per_s == 6.25
 
 
 def test_a_raise_that_is_refused_leaves_older_bounds_in_force():
     one = slowed()
-    one.charge(10, 35.0)
-    one.pin(10, 0.0, 60.0, measure=True)  # since 0 s: 130 / 60 s = 2.17; since 30 s: 20 / 30 s, over ten calls of 5
+    one.charge(20, 35.0)
+    one.pin(10, 0.0, 60.0, measure=True)  # since 0 s: 140 / 60 s = 2.33; since 30 s: 30 / 30 s, over ten calls of 5
 
-    assert one.rate_per_s == pytest.approx(20 / 30)
+    assert one.rate_per_s == 1
 
 
 def test_an_unknown_quota_is_no_limit():

@@ -193,6 +193,16 @@ def test_a_window_of_a_tenth_of_what_was_told_is_used_with_few_refusals(told, wi
     assert driven.refusals(60) <= 16
 
 
+@pytest.mark.parametrize("times", [2, 10])
+@pytest.mark.parametrize("kind", [SlidingMinute, FixedWindow])
+def test_what_calls_give_back_on_a_window_is_not_taken_for_a_bucket_that_refills_slowly(kind, times):
+    quota = 4 * QUOTA  # 240 calls fill it at first, and settle at a quarter of that
+    driven = drive(mirror(times * quota), kind(quota), 180.0, settled=COST / 4)
+
+    assert driven.rate(60, 180, COST / 4) >= 0.95 * quota / 60
+    assert driven.refusals(0) <= 40  # of about 2,900 calls
+
+
 def test_an_unknown_quota_is_felt_for_one_call_at_a_time():
     one = mirror(None)
     one.hold(COST, 0.0)

@@ -47,6 +47,15 @@ def test_a_call_is_confirmed_after_one_and_a_fifth_round_trips():
     assert one.passed == 1
 
 
+def test_a_call_that_the_minute_forbade_is_none_beyond_it_if_it_fits_by_the_time_it_is_confirmed():
+    one = unconfirmed()
+    one.sent(5.0, beyond=True)
+    one.confirm(6.0, fit=True)
+
+    assert (one.passed, one.passed_beyond) == (1, 0)
+    assert beyond_at_once(one, 6.0) == 1
+
+
 @pytest.mark.parametrize(("passed", "calls"), [(9, 1), (10, 2), (19, 2), (20, 3), (700, 71)])
 def test_one_more_may_be_out_for_every_ten_that_passed(passed, calls):
     assert at_once(unconfirmed(passed=passed), 200.0) == calls

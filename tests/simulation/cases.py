@@ -204,6 +204,14 @@ _ALL = (
         Target(calls_per_row=1.3),
         seeds=2,
     ),
+    # Not the issue's: what calls give back must not be taken for a bucket that refills.
+    Case(
+        "j",
+        "max_tokens 2,048, far above the answers, and told 10 × the true quota; 4 minutes of work",
+        setups.large_holds(4, told=10),
+        Target(ratio=1.10, throttled_share=0.04, throttled_calls=80),
+        seeds=1,
+    ),
     Case(
         DAY,
         "25 lanes as in f, 10,000,000 rows, a day of quota in two halves of their own; the optimum is the sum B alone",

@@ -53,6 +53,18 @@ def one_lane(minutes: float, told: float = 1.0) -> Callable[[int], Setup]:
     return setup
 
 
+def large_holds(minutes: float, told: float) -> Callable[[int], Setup]:
+    """Return a setup of one lane whose calls hold 2,218 and settle at a quarter of that, told too large a quota."""
+    tpm = 2 * TPM  # so that there are 60 calls out where a minute's burst ends
+
+    def setup(seed: int) -> Setup:
+        del seed
+        job = {"quota": {"tokens_per_minute": round(told * tpm)}, "generation": {"max_tokens": 2_048}}
+        return Setup(work(minutes, tpm), job, {"tpm": tpm})
+
+    return setup
+
+
 def tenant(seed: int) -> Setup:
     """Return a lane of which somebody else takes half from minute 2 to 4."""
     del seed
