@@ -16,6 +16,7 @@ from batchrun.lanes.pool import Pool
 from batchrun.lanes.router import Router
 from batchrun.lanes.warmth import Warmth
 from batchrun.readyjob import ReadyJob
+from batchrun.records import Totals
 from batchrun.screen.status import read_status
 from batchrun.storage.output import Output
 from batchrun.transports import connections_of
@@ -24,6 +25,7 @@ from batchrun.transports import connections_of
 # kept too short costs a refusal a minute, one that is kept too long 0.17 % of a sliding minute for each 0.1 s.
 SKEW_S = 0.1
 MINUTE_S = 60.0
+FAR_LARGER = 4.0  # times the mean hold; rows differ, and this one is not to be lost for being above the middle. A guess
 
 
 def admissions_of(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
@@ -47,6 +49,7 @@ def admissions_of(ready: ReadyJob, output: Output, clock: Clock) -> Admissions:
         dollars=DollarBudget(spec.limits.max_cost_usd, totals.most_usd),
         retries=RetryBudget(spec.retry.budget),
         max_attempts=spec.retry.max_attempts,
+        far_larger=_far_larger(ready, totals),
         max_tokens=_max_tokens(ready, output),
     )
     router = Router(ready.lanes, pools, price_order(ready.prices))
@@ -61,6 +64,12 @@ def _ended_before_s(output: Output, clock: Clock) -> float:
         return (clock.today() - datetime.fromisoformat(told["updated_at"])).total_seconds()
     except (BatchrunError, ValueError, TypeError):
         return inf
+
+
+def _far_larger(ready: ReadyJob, totals: Totals) -> float:
+    """Return the hold above which a row is of another size than those that earlier starts got through, inf if none."""
+    sent = totals.usage.input + totals.usage.cache_read + totals.usage.cache_write
+    return FAR_LARGER * (sent / totals.rows + ready.sampling.max_tokens) if sent else inf
 
 
 def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:

@@ -74,6 +74,7 @@ class Budgets:
     dollars: DollarBudget
     retries: RetryBudget
     max_attempts: int
+    far_larger: float = inf  # than what earlier starts got through is a hold above this [quota tokens]
     max_tokens: MaxTokens | None = None  # where it is learnt; None: each request has the job's own
 
 
@@ -245,7 +246,7 @@ class Admissions:
     def _never_fits(self, trial: Trial, now_s: float) -> bool:
         if trial.rested_throttles < RESTED_THROTTLES or self.router.untried(trial.tried_rested, now_s):
             return False
-        if not self.router.may_fit(trial.request.hold):
+        if trial.request.hold > self.budgets.far_larger or not self.router.may_fit(trial.request.hold):
             return True
         if not self.router.largest_admitted():  # others may hold all of the quota; a run in which nothing ends stops
             return False
