@@ -156,7 +156,8 @@ def assemble(
         output=output,
         tally=tally,
         runaway=RunAway(
-            MaxFailed(limits.max_failed),
+            # Rows that are sent again were judged when the job had finished, and what they come to is at the end.
+            MaxFailed(limits.max_failed if not output.found.again else 1.0),
             output.ranges.rows,
             clock.now_s(),
             any_ok=output.totals.rows > output.not_ok,

@@ -64,6 +64,7 @@ class Refused(NamedTuple):
 
     bound: Bound
     at_s: float
+    usd: float = 0.0  # where dollars are what it waits for: the most that its call can cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Admissions:
         cheapest_usd = min((self.worst_usd(request, one) for one in lanes), default=inf)
         if self.budgets.dollars.fits(cheapest_usd):
             return Refused(Bound.QUOTA, now_s + CHEAPER_S)
-        return Refused(Bound.DOLLARS, inf)
+        return Refused(Bound.DOLLARS, inf, cheapest_usd)
 
     def limit(self, now_s: float) -> int:
         """Return how many calls may be in flight now."""

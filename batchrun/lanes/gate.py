@@ -242,7 +242,7 @@ class Gate:
             self.close(
                 RunStopped(
                     f"limits.max_cost_usd = {budget.cap_usd:g}: ${budget.spent_usd:.6f} are spent or may be, "
-                    "and the next call could exceed the cap"
+                    f"and the next call, which may cost up to ${first.usd:.6f}, could exceed the cap"
                 )
             )
             return
@@ -251,8 +251,7 @@ class Gate:
         router = self.admissions.router
         waiting = self._all()
         if not router.open_to_smaller(min(waiter.trial.request.hold for waiter in waiting), now_s):
-            shut = "\n".join(f"  {line}" for line in router.obstacles(now_s))
-            reason = f"no lane is open:\n{shut}"
+            reason = f"no lane is open: {'; '.join(router.obstacles(now_s))}"
             self.close(AccessError(reason) if router.all_closed() else RunStopped(reason))
 
 

@@ -166,15 +166,15 @@ class Router:
         self.close([lane for lane in self.lanes if lane.access == access], why)
 
     def obstacles(self, now_s: float) -> list[str]:
-        """Say of each lane that is shut for long why it is, for the message of a run that cannot go on."""
-        lines = []
+        """Say why lanes are shut for long, those of one reason together, for the message of a run that cannot go on."""
+        lanes: dict[str, list[str]] = {}
         for lane in self.lanes:
-            closed_why, pool = self.breakers[lane].closed_why, self._booked[lane.pool]
-            if closed_why is not None:
-                lines.append(f"{lane.name}: {closed_why}")
-            elif (shut_why := pool.shut_why(now_s)) is not None:
-                lines.append(f"{lane.name}: pool {pool.name}: {shut_why}")
-        return lines
+            why, pool = self.breakers[lane].closed_why, self._booked[lane.pool]
+            if why is None and (shut_why := pool.shut_why(now_s)) is not None:
+                why = f"pool {pool.name}: {shut_why}"
+            if why is not None:
+                lanes.setdefault(why, []).append(lane.name)
+        return [f"{', '.join(names)}: {why}" for why, names in lanes.items()]
 
     def all_closed(self) -> bool:
         """Tell whether every lane is out for the whole run."""

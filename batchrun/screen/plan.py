@@ -46,7 +46,7 @@ def _lines(planned: Mapping[str, Any]) -> Iterator[str]:
         quota = quotas[lane["pool"]]
         source = quota["sources"]["tokens_per_minute"].removeprefix("job: ")
         number = "unknown" if quota["tokens_per_minute"] is None else f"{quota['tokens_per_minute']:,.0f}"
-        yield f"{lane['name']:<28}{number:>12}  {source:<32}{', '.join(lane['destination_regions'])}"
+        yield f"{lane['name']:<28}{number:>12}  {source:<30}  {', '.join(lane['destination_regions'])}"
     if planned["discovery"]:
         yield f"account  nothing is read from AWS: {planned['discovery']}"
     for refused in planned["refused_lanes"]:

@@ -12,7 +12,8 @@ from batchrun.screen.printable import in_one_line
 from batchrun.screen.tally import Tally
 from batchrun.storage.output import Output
 
-_COUNTS = {"calls": 9, "ok": 9, "throttled": 11, "faults": 8}  # columns of the table of lanes, and their widths
+# Columns of the table of lanes: what a summary calls them, what people read, and their widths.
+_COUNTS = {"calls": ("calls", 9), "ok": ("answered", 10), "throttled": ("throttled", 11), "faults": ("faults", 8)}
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
@@ -82,11 +83,11 @@ def _share(usd: float, plan: Mapping[str, Any]) -> str:
 
 
 def _lane_table(lanes: list[Mapping[str, Any]]) -> Iterator[str]:
-    heads = "".join(f"{key:>{width}}" for key, width in _COUNTS.items())
+    heads = "".join(f"{head:>{width}}" for head, width in _COUNTS.values())
     yield f"  {'lane':<32}{heads}{'quota used':>12}"
     for lane in lanes:
         used = "" if lane["quota_used"] is None else f"{100 * lane['quota_used']:.0f} %"
-        counts = "".join(f"{lane[key]:>{width},}" for key, width in _COUNTS.items())
+        counts = "".join(f"{lane[key]:>{width},}" for key, (_, width) in _COUNTS.items())
         yield f"  {lane['name']:<32}{counts}{used:>12}"
 
 

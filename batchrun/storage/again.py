@@ -34,8 +34,8 @@ def refuse_unfinished(store: Store, old: Manifest | None, claim: Claim) -> None:
     done = sum(of.rows for of in ranges if of.part_name in there)
     if done < rows or old is None:
         raise InputError(
-            f"{store.name}: {rows - done:,} of {rows:,} rows have no result yet; "
-            "run the job to its end first: batchrun run"
+            f"{store.name}: the job has not come to its end: {rows - done:,} of {rows:,} rows are in no part yet; "
+            "run it first: batchrun run"
         )
 
 

@@ -36,13 +36,6 @@ def check_changes(
     changes = _changes(old, source)
     if not changes:
         return []
-    if not accept:
-        listed = "\n".join(f"  {line}" for line in _first([line for _, line in changes]))
-        raise InputError(
-            f"{output}: the input is not what it was:\n{listed}\n"
-            f"Put it back, or {FRESH}, or go on with --accept-input-changes: results that are there stay as they are, "
-            "rows without one are read from the files of now."
-        )
     stops = list(accumulate(file.rows for file in old.files))
     places = {file.name: (stop - file.rows, stop) for file, stop in zip(old.files, stops, strict=True)}
     now = {file.name: file for file in source.files}
@@ -58,6 +51,15 @@ def check_changes(
             )
         elif now[file.name].rows != file.rows:
             impossible.append(f"{line}: with another number of rows, all behind it would change their numbers")
+    if not accept:
+        listed = "\n".join(f"  {line}" for line in _first([line for _, line in changes]))
+        way_on = (
+            ", or go on with --accept-input-changes: results that are there stay as they are, rows without one are "
+            "read from the files of now"
+        )
+        raise InputError(
+            f"{output}: the input is not what it was:\n{listed}\nPut it back, or {FRESH}{'' if impossible else way_on}."
+        )
     if impossible:
         listed = "\n".join(f"  {line}" for line in _first(impossible))
         raise InputError(f"{output}: --accept-input-changes cannot accept this:\n{listed}\nPut it back, or {FRESH}.")

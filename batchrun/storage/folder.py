@@ -92,6 +92,10 @@ class Folder:
                 for folder in (self.path, *missing):
                     with suppress(PermissionError):  # a folder that may be entered and not read
                         sync_folder(folder.parent)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise StorageError(
+                f"output.path {self.path}: {error.filename} is a file, not a folder; name another output.path"
+            ) from error
         except OSError as error:
             raise StorageError(f"output.path {self.path}: {why(error)}: {error.filename}") from error
 

@@ -45,5 +45,5 @@ def test_a_job_that_never_ran_has_nothing_to_send_again(desk: Desk) -> None:
     result = desk.on_job("retry")
 
     assert result.exit_code == 2
-    assert "5 of 5 rows have no result yet; run the job to its end first: batchrun run" in result.stderr
+    assert "5 of 5 rows are in no part yet; run it first: batchrun run" in result.stderr
     assert not desk.folder.manifest.exists()

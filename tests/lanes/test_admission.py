@@ -103,7 +103,7 @@ def test_a_call_whose_worst_case_exceeds_the_cap_is_not_let_in():
     books = admissions(ONE, cap_usd=0.001)  # a call is 0.00066 at worst
     admitted(books, trial(0), 0.0)
 
-    assert books.admit(trial(1), 0.0) == Refused(Bound.DOLLARS, inf)
+    assert books.admit(trial(1), 0.0) == Refused(Bound.DOLLARS, inf, pytest.approx(0.00066))
 
 
 def test_a_call_that_was_cancelled_keeps_quota_and_dollars():

@@ -103,7 +103,7 @@ def test_a_region_that_is_closed_closes_its_lanes_only():
     lanes.close_region("us-east-1", "not enabled")
 
     assert lanes.choose(1, 0.0) == lane(EAST2)
-    assert lanes.obstacles(0.0) == [f"{GEO}: not enabled", f"{GLOBAL}: not enabled"]
+    assert lanes.obstacles(0.0) == [f"{GEO}, {GLOBAL}: not enabled"]
     assert not lanes.all_closed()
 
 

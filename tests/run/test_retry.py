@@ -116,7 +116,7 @@ def test_an_unfinished_output_is_refused_and_stays_as_it_is(tmp_path: Path) -> N
     stopped = rehearse(spec(tmp_path, numbered(400), limits={"deadline": 3.0, "drain": 1.0}))
     assert stopped.code == 3
 
-    with pytest.raises(InputError, match=r"of 400 rows have no result yet; run the job to its end first"):
+    with pytest.raises(InputError, match=r"of 400 rows are in no part yet; run it first"):
         retried(stopped)
     assert retried(stopped, (), spec(tmp_path, numbered(400))).code == 0
 
@@ -137,6 +137,18 @@ def test_an_interrupted_retry_leaves_the_old_parts_and_run_goes_on_with_it(tmp_p
     second = rehearse(first.spec, first.transport)
     assert (second.code, second.summary["by_status"]) == (0, {"ok": 8})
     assert verify(first.spec) == []
+
+
+def test_a_retry_is_judged_at_its_end_and_not_stopped_by_the_rows_that_it_is_for(tmp_path: Path) -> None:
+    texts = [*numbered(40), *(f"{row} [[stop_reason=max_tokens]]" for row in range(60))]
+    few = {"max_failed": 0.05}
+    first = rehearse(spec(tmp_path, texts, limits={"max_failed": 1.0}))
+    again = rehearse(spec(tmp_path, texts, limits=few), first.transport, again=AGAIN)
+
+    assert (first.code, again.code) == (0, 1)
+    assert again.summary["by_status"] == first.summary["by_status"]
+    assert again.calls == 100 + 60
+    assert verify(spec(tmp_path, texts, limits=few)) == []
 
 
 def test_an_interrupted_retry_tells_what_its_rows_cost_before_as_spent(tmp_path: Path) -> None:
