@@ -58,7 +58,8 @@ def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str
     with open_store(ready.spec) as store:
         source = ready.scan_input(store)
         allows = MaxFailed(ready.spec.limits.max_failed).allows
-        lines = verify_output(store, source, ready.rows_wanted(source), ready.spec.input.id, allows)
+        rows, identity = ready.rows_wanted(source), ready.identity()
+        lines = verify_output(store, source, rows, ready.spec.input.id, allows, identity)
         return [*lines, *_sink_lines(ready.spec, store)]
 
 

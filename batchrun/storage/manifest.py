@@ -101,21 +101,25 @@ def read_manifest(store: Store) -> Manifest:
 
 
 def check_identity(output: str, old: Manifest, identity: Mapping[str, Any]) -> None:
-    """Compare an output's identity with the job's.
+    """Raise InputError naming all that differs between an output's identity and the job's."""
+    if problem := identity_problem(output, old, identity):
+        raise InputError(problem)
 
-    Raises InputError naming all that differs.
-    """
+
+def identity_problem(output: str, old: Manifest, identity: Mapping[str, Any]) -> str | None:
+    """Return what differs between an output's identity and the job's, and what to do; None if nothing does."""
     differs = [
         f"  {key}: was {_shown(old.identity.get(key))}, is {_shown(identity.get(key))}{MEANT.get(key, '')}"
         for key in sorted({*old.identity, *identity})
         if old.identity.get(key) != identity.get(key)
     ]
-    if differs:
-        listed = "\n".join(differs)
-        raise InputError(
-            f"{output}: the output belongs to another job:\n{listed}\n"
-            "Put these back, choose another output.path, or start anew with --fresh (it moves the old output aside)."
-        )
+    if not differs:
+        return None
+    listed = "\n".join(differs)
+    return (
+        f"{output}: the output belongs to another job:\n{listed}\n"
+        "Put these back, choose another output.path, or start anew with --fresh (it moves the old output aside)."
+    )
 
 
 def _shown(value: object) -> str:

@@ -73,3 +73,11 @@ def test_an_output_of_the_first_rows_is_whole_for_the_same_limit(desk: Desk) -> 
 
     assert desk.on_job("verify").exit_code == 1
     assert desk.on_job("verify", "--limit", "2").exit_code == 0
+
+
+def test_an_output_of_another_job_is_no_proof_of_this_one(desk: Desk) -> None:
+    desk.on_job("run", "--quiet")
+    result = desk.on_job("verify", "--set", "generation.max_tokens=7")
+
+    assert result.exit_code == 1
+    assert "the output belongs to another job:\n  generation.max_tokens: was " in result.stdout
