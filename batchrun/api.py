@@ -17,7 +17,7 @@ from batchrun.runaway import MaxFailed
 from batchrun.sinks.delivery import lag_lines
 from batchrun.sinks.part import FinishedParts
 from batchrun.start import RunOptions, StandIns, start
-from batchrun.storage.manifest import read_manifest
+from batchrun.storage.manifest import identity_problem, read_manifest
 from batchrun.storage.opening import open_store
 from batchrun.storage.store import MANIFEST, Store
 from batchrun.storage.verify import verify as verify_output
@@ -58,9 +58,20 @@ def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str
     with open_store(ready.spec) as store:
         source = ready.scan_input(store)
         allows = MaxFailed(ready.spec.limits.max_failed).allows
-        rows, identity = ready.rows_wanted(source), ready.identity()
-        lines = verify_output(store, source, rows, ready.spec.input.id, allows, identity)
+        lines = verify_output(store, source, ready.rows_wanted(source), ready.spec.input.id, allows)
         return [*lines, *_sink_lines(ready.spec, store)]
+
+
+def other_job(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> str | None:
+    """Return in what a job's output belongs to another job, None if it does not or there is none.
+
+    Raises JobError or InputError if the job itself is wrong, StorageError for an output that cannot be read.
+    """
+    ready = make_ready(job, overrides)
+    with open_store(ready.spec) as store:
+        if not store.exists(MANIFEST):
+            return None
+        return identity_problem(store.name, read_manifest(store), ready.identity())
 
 
 def _sink_lines(spec: JobSpec, store: Store) -> list[str]:

@@ -1,7 +1,6 @@
 """The proof that an output holds one result for every input row, or the list of what is wrong with it."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +8,7 @@ import pyarrow.parquet as pq
 from batchrun.errors import InputError, StorageError
 from batchrun.storage.audit import Carried, Expected, audit_part
 from batchrun.storage.changes import input_changes
-from batchrun.storage.manifest import Manifest, identity_problem, read_manifest
+from batchrun.storage.manifest import Manifest, read_manifest
 from batchrun.storage.ranges import DATA, Range, Ranges
 from batchrun.storage.replay import made_from, read_log
 from batchrun.storage.schema import result_schema, stored_schema
@@ -23,27 +22,19 @@ Allows = Callable[[int, int], bool]
 
 
 def verify(
-    store: Store,
-    source: Source,
-    rows: int,
-    id_column: str | None = None,
-    allows: Allows | None = None,
-    identity: Mapping[str, Any] | None = None,
+    store: Store, source: Source, rows: int, id_column: str | None = None, allows: Allows | None = None
 ) -> list[str]:
     """Return what is wrong with an output that should hold a result for each of the input's first `rows` rows.
 
     Nothing is written, and a few hundred rows are held at a time. `allows` tells whether so many rows that are not
-    ok, of so many in all, let a run end well; without it a missing _SUCCESS is no fault. `identity` is the job's, to be
-    held against the output's. While a run is going on, the list is what that run has still to do.
+    ok, of so many in all, let a run end well; without it a missing _SUCCESS is no fault. While a run is going on,
+    the list is what that run has still to do.
     """
     if not store.exists(MANIFEST):
         return [f"{store.name}: no manifest.json, so no run has written here: run the job first"]
     lines: list[str] = []
     try:
-        manifest = read_manifest(store)
-        if identity is not None and (other := identity_problem(store.name, manifest, identity)):
-            lines.append(other)
-        for line in _Verification(store, manifest, source).lines(rows, id_column, allows):
+        for line in _Verification(store, read_manifest(store), source).lines(rows, id_column, allows):
             lines.append(line)  # noqa: PERF402 -- what was found before an error counts too
     except (InputError, StorageError) as error:
         lines.append(str(error))
