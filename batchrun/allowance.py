@@ -69,7 +69,7 @@ def _ended_before_s(output: Output, clock: Clock) -> float:
 def _far_larger(ready: ReadyJob, totals: Totals) -> float:
     """Return the hold above which a row is of another size than those that earlier starts got through, inf if none."""
     sent = totals.usage.input + totals.usage.cache_read + totals.usage.cache_write
-    return FAR_LARGER * (sent / totals.rows + ready.sampling.max_tokens) if sent else inf
+    return FAR_LARGER * (sent / totals.rows + ready.longest_answer) if sent else inf
 
 
 def _max_tokens(ready: ReadyJob, output: Output) -> MaxTokens | None:

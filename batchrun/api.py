@@ -1,7 +1,7 @@
 """run, arun and verify: a job from its file to its end, and the proof of what it left."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -49,9 +49,12 @@ async def arun(
         return await start(ready, store, options, stand_ins)
 
 
-def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str]:
+def verify(
+    job: Path | str | JobSpec, overrides: Sequence[str] = (), note: Callable[[str], None] | None = None
+) -> list[str]:
     """Return what is wrong with a job's output, a line each; nothing means that every row has its one result.
 
+    `note` is told if the output belongs to another job than this: it may be whole all the same.
     Raises JobError or InputError if the job itself is wrong.
     """
     ready = make_ready(job, overrides)
@@ -59,19 +62,11 @@ def verify(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> list[str
         source = ready.scan_input(store)
         allows = MaxFailed(ready.spec.limits.max_failed).allows
         lines = verify_output(store, source, ready.rows_wanted(source), ready.spec.input.id, allows)
+        if not lines and note is not None:  # so there is a manifest, and it can be read
+            other = identity_problem(store.name, read_manifest(store), ready.identity())
+            if other is not None:
+                note(other)
         return [*lines, *_sink_lines(ready.spec, store)]
-
-
-def other_job(job: Path | str | JobSpec, overrides: Sequence[str] = ()) -> str | None:
-    """Return in what a job's output belongs to another job, None if it does not or there is none.
-
-    Raises JobError or InputError if the job itself is wrong, StorageError for an output that cannot be read.
-    """
-    ready = make_ready(job, overrides)
-    with open_store(ready.spec) as store:
-        if not store.exists(MANIFEST):
-            return None
-        return identity_problem(store.name, read_manifest(store), ready.identity())
 
 
 def _sink_lines(spec: JobSpec, store: Store) -> list[str]:

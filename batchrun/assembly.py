@@ -155,13 +155,7 @@ def assemble(
         dispatch=dedupe or dispatch,
         output=output,
         tally=tally,
-        runaway=RunAway(
-            # Rows that are sent again were judged when the job had finished, and what they come to is at the end.
-            MaxFailed(limits.max_failed if not output.found.again else 1.0),
-            output.ranges.rows,
-            clock.now_s(),
-            any_ok=output.totals.rows > output.not_ok,
-        ),
+        runaway=_runaway(limits.max_failed, output, clock),
         syncing=Syncing(output, clock, ready.spec.output.fsync, gate.close),
         copying=Copying(output, clock, ready.spec.output.flush_s, gate.close, tally.note_once),
         clock=clock,
@@ -169,6 +163,12 @@ def assemble(
         dedupe=dedupe,
     )
     return gate, Pipeline(stations)
+
+
+def _runaway(max_failed: float, output: Output, clock: Clock) -> RunAway:
+    # Rows that are sent again were judged when the job had finished, and what they come to is at the end.
+    allowed = MaxFailed(max_failed if not output.found.again else 1.0)
+    return RunAway(allowed, output.ranges.rows, clock.now_s(), any_ok=output.totals.rows > output.not_ok)
 
 
 def _assessment(ready: ReadyJob) -> Assessment:

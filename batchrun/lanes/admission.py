@@ -16,10 +16,11 @@ from batchrun.lanes.budget import DollarBudget, RetryBudget, dollars, saved_doll
 from batchrun.lanes.flight import InFlightLimit
 from batchrun.lanes.lane import Lane
 from batchrun.lanes.max_tokens import MaxTokens
+from batchrun.lanes.oversize import Oversize
 from batchrun.lanes.pool import DAY_SPENT, PARKED_S, Pool, Reservation
 from batchrun.lanes.router import Router, Wait
 from batchrun.lanes.shared import Sharing
-from batchrun.lanes.trial import BUSY_THROTTLES, HOPELESS_THROTTLES, RESTED_THROTTLES, Trial
+from batchrun.lanes.trial import Trial
 from batchrun.lanes.warmth import Warmth
 from batchrun.records import Request, Usage
 
@@ -97,6 +98,7 @@ class Admissions:
         self.budgets = budgets
         self.in_flight = 0
         self._answering: set[tuple[str, str]] = set()  # accesses and source Regions that answered a call, ever
+        self._oversize = Oversize(router, budgets.far_larger)
         self._prices = prices
         self._burndown = burndown
         self._seconds_to_midnight = seconds_to_midnight
@@ -147,7 +149,7 @@ class Admissions:
     def _route(self, trial: Trial, now_s: float) -> Lane | Wait:
         """Choose a lane; a row larger than all that ever fitted, or could, is tried on rested pools only."""
         hold = trial.request.hold
-        if not self._outgrew(trial):
+        if not self._oversize.is_likely(trial):
             kept = self.warmth.kept(trial.request) if self.warmth is not None else None
             chosen = self.router.choose(hold, now_s) if kept is None else self.router.choose_kept(hold, kept, now_s)
             if isinstance(chosen, Lane) or chosen.at_s < inf or self.router.may_fit(hold):
@@ -159,7 +161,7 @@ class Admissions:
     def stands_aside(self, trial: Trial, now_s: float) -> bool:
         """Tell whether a row should not hold up others: it needs a rested pool, or one that is shut for long."""
         self._size(trial)
-        return self._outgrew(trial) or not self.router.takes(trial.request.hold, now_s)
+        return self._oversize.is_likely(trial) or not self.router.takes(trial.request.hold, now_s)
 
     def _size(self, trial: Trial) -> None:
         if self.budgets.max_tokens is not None:
@@ -237,21 +239,9 @@ class Admissions:
             if not requests:
                 self.sharing.refused(pool, reservation, now_s)
                 trial.throttled(pool.name, now_s, rested=reservation.rested)
-            if self._never_fits(trial, now_s):
+            if self._oversize.is_certain(trial, now_s):
                 return Next.UNSENDABLE
         return Next.ELSEWHERE
-
-    def _outgrew(self, trial: Trial) -> bool:
-        return trial.throttles >= BUSY_THROTTLES and trial.request.hold > self.router.largest_admitted()
-
-    def _never_fits(self, trial: Trial, now_s: float) -> bool:
-        if trial.rested_throttles < RESTED_THROTTLES or self.router.untried(trial.tried_rested, now_s):
-            return False
-        if trial.request.hold > self.budgets.far_larger or not self.router.may_fit(trial.request.hold):
-            return True
-        if not self.router.largest_admitted():  # others may hold all of the quota; a run in which nothing ends stops
-            return False
-        return trial.rested_throttles >= HOPELESS_THROTTLES or self._outgrew(trial)
 
     def _failed(self, admission: Admission, breaker: Breaker, trial: Trial, fault: Fault, now_s: float) -> Next:
         trial.attempts += 1

@@ -7,7 +7,7 @@ in when a pool has been idle for a minute, or back into the line when one that i
 
 import asyncio
 import heapq
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from math import inf
 
 import anyio
@@ -15,6 +15,7 @@ import anyio
 from batchrun.clock import Alarm, Clock
 from batchrun.errors import AccessError, BatchrunError, RunStopped
 from batchrun.lanes.admission import Admission, Admissions, Bound, Refused
+from batchrun.lanes.kept_back import KeptBack
 from batchrun.lanes.trial import Trial
 
 PATIENCE_S = 900.0  # a run that can send nothing for longer stops resumably; a scheduler can wait cheaper
@@ -39,16 +40,6 @@ class _Waiter:
             self.opened.set_result(None)
 
 
-class _Group:
-    """Rows that wait for one prefix to be written, until then or a time [s]."""
-
-    __slots__ = ("at_s", "waiters")
-
-    def __init__(self) -> None:
-        self.at_s = inf
-        self.waiters: list[_Waiter] = []
-
-
 class Gate:
     """A line of rows before the lanes."""
 
@@ -61,18 +52,18 @@ class Gate:
         self._waiting_for = waiting_for
         self._line: list[tuple[int, _Waiter]] = []
         self._resting: list[_Waiter] = []
-        self._groups: dict[tuple[bytes, ...], _Group] = {}
+        self._kept_back: KeptBack[_Waiter] = KeptBack()
         self._look_at_s = -inf
         self._alarm = Alarm(clock)
         self.closed = anyio.Event()
         self.closed_by: BatchrunError | None = None
 
     def __repr__(self) -> str:
-        waiting, resting, kept = len(self._line), len(self._resting), len(self._kept_back())
+        waiting, resting, kept = len(self._line), len(self._resting), len(self._kept_back)
         return f"Gate({waiting} waiting, {resting} resting, {kept} kept back, closed_by={self.closed_by!r})"
 
     def __len__(self) -> int:
-        return len(self._line) + len(self._resting) + len(self._kept_back())
+        return len(self._line) + len(self._resting) + len(self._kept_back)
 
     async def wait_until_admitted(self, trial: Trial) -> Admission:
         """Wait for the row's turn, a lane and room in every budget.
@@ -111,10 +102,11 @@ class Gate:
         if self._resting and looking:
             self._call_back(now_s)
         if self.admissions.warmth is not None:
-            self._call_groups_back(self.admissions.warmth.changed(), now_s)
+            for waiter in self._kept_back.call_back(self.admissions.warmth.changed(), now_s):
+                self._stand(waiter)
         blocked = self._admit_line(now_s)
         aside = self._look_aside(now_s, looking=looking) if self._resting else None
-        kept_back = self._first_group() if self._groups else None
+        kept_back = Refused(Bound.CACHE, self._kept_back.first_at_s()) if self._kept_back else None
         self._waiting_for(_told(blocked, aside, kept_back), now_s)
         stopped = [one for one in (blocked, aside, kept_back) if one is not None]
         first = min(stopped, key=lambda one: one.at_s) if stopped else None
@@ -142,7 +134,7 @@ class Gate:
             waiter.open()
         self._line.clear()
         self._resting.clear()
-        self._groups.clear()
+        self._kept_back.clear()
 
     def _stand(self, waiter: _Waiter) -> None:
         heapq.heappush(self._line, (waiter.trial.request.row, waiter))
@@ -153,10 +145,7 @@ class Gate:
             self.admissions.withdrawn(waiter.admission, self.clock.now_s())
         elif self.admissions.warmth is not None:
             self.admissions.warmth.left(waiter.trial.request)
-        for keys, group in list(self._groups.items()):
-            group.waiters = [other for other in group.waiters if other is not waiter]
-            if not group.waiters:
-                del self._groups[keys]
+        self._kept_back.discard(waiter)
         self._line = [entry for entry in self._line if entry[1] is not waiter]
         heapq.heapify(self._line)
         self._resting = [other for other in self._resting if other is not waiter]
@@ -178,40 +167,20 @@ class Gate:
         while self._line:
             waiter = self._line[0][1]
             if refused_now and (at_s := refused_now.get(_prefixes(waiter))) is not None:
-                self._keep_back(waiter, at_s)
+                self._kept_back.add(waiter, _prefixes(waiter), at_s)
             elif (refused := self._try(waiter, now_s)) is not None:
                 if refused.at_s > now_s + LOOK_S and self.admissions.stands_aside(waiter.trial, now_s):
                     self._resting.append(waiter)
                 elif refused.bound is Bound.CACHE:
-                    self._keep_back(waiter, refused.at_s)
+                    self._kept_back.add(waiter, _prefixes(waiter), refused.at_s)
                     refused_now[_prefixes(waiter)] = refused.at_s
                 else:
                     return refused
             heapq.heappop(self._line)
         return None
 
-    def _keep_back(self, waiter: _Waiter, at_s: float) -> None:
-        """Let others pass a row that waits for its prefix; a row with another one can go to the same lanes."""
-        group = self._groups.setdefault(_prefixes(waiter), _Group())
-        group.waiters.append(waiter)
-        group.at_s = min(group.at_s, at_s)
-
-    def _call_groups_back(self, changed: Set[bytes], now_s: float) -> None:
-        """Put those back into the line whose prefix was written, or will not be, and those whose time has come."""
-        for keys, group in list(self._groups.items()):
-            if group.at_s <= now_s or not changed.isdisjoint(keys):
-                del self._groups[keys]
-                for waiter in group.waiters:
-                    self._stand(waiter)
-
-    def _first_group(self) -> Refused:
-        return Refused(Bound.CACHE, min(group.at_s for group in self._groups.values()))
-
-    def _kept_back(self) -> list[_Waiter]:
-        return [waiter for group in self._groups.values() for waiter in group.waiters]
-
     def _all(self) -> list[_Waiter]:
-        return [entry[1] for entry in self._line] + self._resting + self._kept_back()
+        return [*(entry[1] for entry in self._line), *self._resting, *self._kept_back]
 
     def _call_back(self, now_s: float) -> None:
         """Put those who hold up nobody any more back into the line."""
